@@ -1,0 +1,1 @@
+"""The telemetry agent of a node: it samples, keeps, exports."""

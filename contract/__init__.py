@@ -1,0 +1,1 @@
+"""What every room agrees on: modes, files, paths, records, requests, configuration."""

@@ -1,0 +1,55 @@
+"""Every error a person can cause or must act on.
+
+    HltmodeError             exit 1
+    ├── ConfigError          exit 3   the configuration file, a variable or a flag is wrong
+    ├── AlreadyRunning       exit 4   the same daemon already serves this node
+    ├── Surroundings         exit 5   a folder, port or mount is not what it must be
+    │   └── MountHangs                a mounted folder does not answer in time
+    ├── TimedOut             exit 6   what was waited for did not come
+    └── Unreadable           exit 1   a file does not hold what it should
+
+The message is one line that names the file, key or host and the remedy; the command line prints it and exits.
+Exit 2 is click's own, for wrong usage.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HltmodeError(Exception):
+    """Root of the tree; `exit_code` is what the command line ends with."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(HltmodeError):
+    """The configuration file, an environment variable or a flag is wrong."""
+
+    exit_code = 3
+
+
+class AlreadyRunning(HltmodeError):
+    """The same daemon already serves this node."""
+
+    exit_code = 4
+
+
+class Surroundings(HltmodeError):
+    """A folder, port or mount is not what it must be."""
+
+    exit_code = 5
+
+
+class MountHangs(Surroundings):
+    """A mounted folder did not answer within its time limit."""
+
+
+class TimedOut(HltmodeError):
+    """What was waited for did not come in time."""
+
+    exit_code = 6
+
+
+class Unreadable(HltmodeError):
+    """A file does not hold what it should."""

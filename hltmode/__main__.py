@@ -1,0 +1,5 @@
+"""`python -m hltmode` is `hltmode`."""
+
+from hltmode.main import main
+
+main()

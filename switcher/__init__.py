@@ -1,0 +1,1 @@
+"""The daemon of a filter unit: it carries out the switch."""

@@ -1,0 +1,85 @@
+"""The JSON API for those who want to know: `GET /status`, `POST /switch`, `GET /journal?after=SEQ`."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import itertools
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from msgspec.structs import replace
+
+from contract.journal import read_journal
+from contract.modes import Wanted
+from contract.request import HTTP_STATUS, BadRequest, Request, Verdict, checked
+from switcher.node import Switcher
+
+ANSWER_WITHIN_S: Final = 5.0
+JOURNAL_PAGE: Final = 1000
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """What a caller is told who gets nothing else."""
+
+    error: str
+
+
+def add_routes(application: web.Application, switcher: Switcher, token: str) -> None:
+    """Adds the API; with a token, every call must bear it."""
+
+    def allowed(request: web.Request) -> bool:
+        given = request.headers.get("Authorization", "")
+        return not token or hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+
+    async def status(request: web.Request) -> web.Response:
+        return _json(200, switcher.status()) if allowed(request) else _forbidden()
+
+    async def switch(request: web.Request) -> web.Response:
+        if not allowed(request):
+            return _forbidden()
+        asked = _request(request, await request.read())
+        try:
+            answer = await asyncio.wait_for(switcher.submit(asked), ANSWER_WITHIN_S)
+        except TimeoutError:
+            if switcher.remembers(asked.id):
+                return _json(202, {"id": asked.id, "verdict": Verdict.ACCEPTED, "reason": "the cloud tool is asked"})
+            return _json(503, Refusal(f"{asked.id}: not on disk yet; ask again with the same id"))
+        return _json(HTTP_STATUS[answer.verdict], answer)
+
+    async def journal(request: web.Request) -> web.Response:
+        if not allowed(request):
+            return _forbidden()
+        after = request.query.get("after", "0")
+        if not (after.isascii() and after.isdigit() and len(after) < 16):
+            raise BadRequest(f"after: the number of a record wanted, not {after[:40]!r}")
+        records = await asyncio.to_thread(_page, switcher, int(after))
+        return _json(200, records)
+
+    application.router.add_get("/status", status)
+    application.router.add_post("/switch", switch)
+    application.router.add_get("/journal", journal)
+
+
+def _page(switcher: Switcher, after: int) -> list[object]:
+    return list(itertools.islice(read_journal(switcher.paths.journal, after=after), JOURNAL_PAGE))
+
+
+def _request(request: web.Request, body: bytes) -> Request:
+    if request.content_type != "application/json":
+        raise BadRequest("Content-Type: application/json wanted")
+    try:
+        asked = msgspec.json.decode(body, type=Request)
+    except msgspec.MsgspecError as error:
+        modes = " or ".join(wanted.value for wanted in Wanted)
+        raise BadRequest(f"body: {error}; at least id and to ({modes}) wanted") from error
+    return checked(replace(asked, who=asked.who or f"api {request.remote}"))
+
+
+def _json(status: int, content: object) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(content) + b"\n", content_type="application/json")
+
+
+def _forbidden() -> web.Response:
+    return _json(403, Refusal("bearer token wanted; see http.token_file"))

@@ -1,0 +1,117 @@
+"""The seven CGI URLs that old callers know (hltd contract: CGI). They only read facts or create files.
+
+An old caller closes its connection object before it reads the body, so every answer ends with the connection.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from contract.durable import replace_durably, sync_folder
+from contract.paths import NodePaths, parse_run, run_name
+from contract.request import REQUEST_ID, BadRequest
+from switcher import tokens
+from switcher.intake import CommandFile, look
+from switcher.node import Switcher
+
+BU_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
+LARGEST_RUN: Final = 999_999_999
+
+
+def add_routes(application: web.Application, switcher: Switcher) -> None:
+    """Adds the URLs under /cgi-bin/."""
+    answers: dict[str, Callable[[web.Request, Switcher], web.Response]] = {
+        "exclude_cgi.py": lambda request, node: _command(request, node, "exclude"),
+        "include_cgi.py": lambda request, node: _command(request, node, "include"),
+        "cloud_mode_active_cgi.py": _cloud_mode_active,
+        "start_cgi.py": _start,
+        "stop_cgi.py": _stop,
+        "runl_cgi.py": _run_list,
+        "run_active_cgi.py": _run_active,
+    }
+    for name, answer in answers.items():
+        application.router.add_get(f"/cgi-bin/{name}", _closing(answer, switcher))
+
+
+def _closing(
+    answer: Callable[[web.Request, Switcher], web.Response], switcher: Switcher
+) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(request: web.Request) -> web.Response:
+        try:
+            response = answer(request, switcher)
+        except OSError as error:
+            response = web.Response(status=500, text=f"{error.filename}: {error.strerror}\n")
+        response.force_close()
+        return response
+
+    return handle
+
+
+def _page(text: str) -> web.Response:
+    return web.Response(text=f"<html><body>{text}</body></html>\n", content_type="text/html")
+
+
+def _command(request: web.Request, switcher: Switcher, command: str) -> web.Response:
+    said = CommandFile(
+        id=request.query.get("id", ""),
+        who=request.query.get("who", f"cgi {request.remote}"),
+        reason=request.query.get("reason", ""),
+    )
+    if said.id and not REQUEST_ID.fullmatch(said.id):
+        raise BadRequest("id: 1 to 80 letters, digits or ._:@- wanted, a letter or digit first")
+    replace_durably(switcher.paths.command(command), msgspec.json.encode(said))
+    switcher.poke()
+    return _page(f"{command} requested")
+
+
+def _cloud_mode_active(_request: web.Request, switcher: Switcher) -> web.Response:
+    return web.Response(text=f"{tokens.count_cloud(switcher.paths)}\n")
+
+
+def _start(request: web.Request, switcher: Switcher) -> web.Response:
+    number, bu = _run(request), request.query.get("buname", "")
+    if bu and not BU_NAME.fullmatch(bu):
+        raise BadRequest("buname: letters, digits, dots and dashes wanted")
+    known = [name for name in look(switcher.paths).runs if (ref := parse_run(name)) and ref.number == number]
+    if known:
+        return _page(f"run {number}: directory {known[0]} exists already, nothing made")
+    name = f"{run_name(number)}_{bu}" if bu else run_name(number)
+    _make(switcher.paths, switcher.paths.watch_dir / name, Path.mkdir)
+    switcher.poke()
+    return _page(f"run {number}: directory {name} made")
+
+
+def _stop(request: web.Request, switcher: Switcher) -> web.Response:
+    number = _run(request)
+    _make(switcher.paths, switcher.paths.watch_dir / f"end{number}", Path.touch)
+    switcher.poke()
+    return _page(f"run {number}: end requested")
+
+
+def _run_list(_request: web.Request, switcher: Switcher) -> web.Response:
+    return web.Response(text=f"{sorted({ref.number for ref in look(switcher.paths).runs.values()})}\n")
+
+
+def _run_active(_request: web.Request, switcher: Switcher) -> web.Response:
+    runs = look(switcher.paths).runs
+    last = max(runs, key=lambda name: runs[name].number, default="")
+    active = bool(last) and (switcher.paths.watch_dir / last / "active").exists()
+    return web.Response(text=f"{int(active)}\n")
+
+
+def _run(request: web.Request) -> int:
+    text = request.query.get("run", "")
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text[:10]) <= LARGEST_RUN:
+        raise BadRequest(f"run: a run number from 1 to {LARGEST_RUN} wanted, not {text[:40]!r}")
+    return int(text)
+
+
+def _make(paths: NodePaths, path: Path, make: Callable[[Path], None]) -> None:
+    make(path)
+    sync_folder(paths.watch_dir)

@@ -1,0 +1,370 @@
+"""The shell around the machine: one mailbox, one task that empties it, effects carried out in order.
+
+Every item of the mailbox becomes an event; `_step` asks the machine, puts state, journal and mode file on disk, and
+only then carries the effects out. File work runs in one thread beside the event loop, the BU's mount in another; the
+cloud tool is a task of its own whose answer is an event again. After each item the levels are set right: jobs on idle
+tokens where runs may work, runs of which nothing is left reported as ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, NamedTuple, TypeVar, TypeVarTuple
+
+from contract.config import NodeConfig
+from contract.errors import Surroundings, Unreadable
+from contract.journal import AnyRecord
+from contract.modefile import read_mode, write_mode
+from contract.modes import Wanted
+from contract.paths import RunRef
+from contract.request import Answer, Request
+from switcher import clock, intake, machine, processes, run_files, timeline, tokens
+from switcher.alarms import Alarms
+from switcher.boxing import BuMount
+from switcher.events import (
+    Ask,
+    CheckRun,
+    Effect,
+    Event,
+    Ignite,
+    MoveTokens,
+    Refuse,
+    Reply,
+    Requested,
+    RunAppeared,
+    RunChecked,
+    RunEnded,
+    Started,
+    StartWork,
+    TellJobs,
+    TokensMoved,
+    TokensSeen,
+    Wake,
+    WorkEnded,
+)
+from switcher.igniter import Igniter
+from switcher.journal_log import log_record
+from switcher.showing import Showing
+from switcher.states import State, Told, Verb, may_work, mode
+from switcher.store import Store
+from switcher.timeline import Timeline
+from switcher.view import Status
+from switcher.watching import Watching
+from switcher.work import Work
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S: Final = 5.0
+SAVE_AGAIN_S: Final = 1.0
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Look(NamedTuple):
+    """Look at the watch directory and the core tokens."""
+
+
+class ProcessEnded(NamedTuple):
+    """A job or merge script ended, with an exit code if that can be known."""
+
+    pid: int
+    code: int | None
+
+
+class Switcher:
+    """The switcher of one node: `start` once, then `serve`. Entrances call `submit`, `poke`, `status`."""
+
+    def __init__(self, config: NodeConfig, ip: str) -> None:
+        self.config = config
+        self.paths = config.paths
+        self._loop = asyncio.get_running_loop()
+        self._mailbox: asyncio.Queue[Event | Look | ProcessEnded] = asyncio.Queue()
+        self._hands = ThreadPoolExecutor(1, "hands")
+        self._tasks = asyncio.TaskGroup()
+        self._replies: dict[str, list[asyncio.Future[Answer]]] = {}
+        self._look_asked = False
+        self._directories = intake.RunDirectories()
+        self._igniter = Igniter(config.igniter, self.paths)
+        self._mount = BuMount(self.paths, config.switch.mount_timeout_s)
+        self._work = Work(config.jobs, self.paths, self._watch_process)
+        self._alarms = Alarms(self._loop, self._mailbox.put_nowait)
+        self._store = Store(self.paths)
+        self._state, self._timeline, self._known, self._rebooted = _recall(self._store)
+        self._first_effects: tuple[Effect, ...] = ()
+        self.showing = Showing(config, ip, self._state, self._timeline)
+
+    # What the entrances call
+
+    async def submit(self, request: Request) -> Answer:
+        """Returns the answer to `request`, which is on disk by then."""
+        reply: asyncio.Future[Answer] = self._loop.create_future()
+        self._replies.setdefault(request.id, []).append(reply)
+        self._mailbox.put_nowait(Requested(request))
+        return await reply
+
+    def poke(self) -> None:
+        """Has the watch directory and the tokens looked at soon; many pokes make one look."""
+        if not self._look_asked:
+            self._look_asked = True
+            self._mailbox.put_nowait(Look())
+
+    def remembers(self, request_id: str) -> bool:
+        """Returns whether `request_id` is on disk."""
+        return any(answer.id == request_id for answer in self._state.answered)
+
+    def status(self) -> Status:
+        """Returns how the node stands."""
+        return self.showing.status(self._igniter, self._mount)
+
+    def reload(self, config: NodeConfig) -> None:
+        """Takes over what can change while running: cloud tool, jobs, time limits of a switch."""
+        self.config = config
+        self._igniter.settings = config.igniter
+        self._work.settings = config.jobs
+
+    # Life
+
+    async def start(self) -> None:
+        """Finds out how things stand, and publishes the mode. Raises Surroundings."""
+        try:
+            facts = await self._in_hands(self._gather)
+        except OSError as error:
+            raise Surroundings(f"{error.filename or self.paths.watch_dir}: {error.strerror}") from error
+        before = self._state
+        state, self._first_effects = machine.step(before, facts)
+        self._timeline, started = timeline.begin(self._timeline, before, facts, clock.now())
+        self._timeline, moved = timeline.advance(self._timeline, before, state, self._first_effects, clock.now())
+        await self._commit(state, [*started, *moved], publish=True)
+
+    async def serve(self) -> None:
+        """Carries on from what `start` found and empties the mailbox until cancelled."""
+        watching = Watching(self.paths, self._poke_from_thread)
+        try:
+            async with self._tasks:
+                self._tasks.create_task(
+                    self._mount.keep_box(lambda: self.showing.box(self._igniter, self._mount)), name="box file"
+                )
+                self._tasks.create_task(self._look_regularly(), name="regular looks")
+                await self._follow(await self._carry_out_all(self._first_effects))
+                await self._set_levels()
+                while True:
+                    await self._handle(await self._mailbox.get())
+        finally:
+            watching.stop()
+            self._alarms.cancel_all()
+            self._hands.shutdown()
+            self._store.close()
+
+    def _gather(self) -> Started:
+        self._igniter.end_orphans()
+        tokens.prepare(self.paths)
+        found = tokens.scan(self.paths)
+        if not found.total:
+            log.warning("%s: no core token in any folder; this node has no cores to give", self.paths.resources_dir)
+        working = self._work.adopt()
+        lying = self._directories.lying(self.paths, intake.look(self.paths).runs)
+        return Started(
+            in_cloud=len(found.cloud),
+            outside=found.outside,
+            working=working,
+            lying=lying,
+            known=self._known,
+            rebooted=self._rebooted,
+        )
+
+    # The mailbox
+
+    async def _handle(self, item: Event | Look | ProcessEnded) -> None:
+        if isinstance(item, Look):
+            self._look_asked = False
+            await self._look()
+        elif isinstance(item, ProcessEnded):
+            await self._file_work(self._work.ended, item.pid, item.code, self._loop.time())
+        else:
+            await self._follow([item])
+        await self._set_levels()
+
+    async def _follow(self, events: Iterable[Event]) -> None:
+        """Has the machine decide about `events` and about everything that follows from them at once."""
+        waiting = deque(events)
+        while waiting:
+            event = waiting.popleft()
+            before = self._state
+            state, effects = machine.step(before, event)
+            self._timeline, records = timeline.advance(self._timeline, before, state, effects, clock.now())
+            if state != before or records:
+                await self._commit(state, records, publish=mode(state) is not mode(before))
+            waiting.extend(await self._carry_out_all(effects))
+
+    async def _commit(self, state: State, records: list[AnyRecord], *, publish: bool) -> None:
+        """Puts the step on disk before anything of it is seen; a folder that can't be written holds the node still."""
+
+        def save() -> None:
+            self._store.save(state, self._timeline, records)
+            if publish:
+                write_mode(self.paths.mode, mode(state))
+
+        trouble = ""
+        while True:
+            try:
+                await self._in_hands(save)
+                break
+            except OSError as error:
+                words = f"{error.filename or self.paths.state_dir}: cannot be written ({error.strerror})"
+                if words != trouble:
+                    log.error("%s; nothing moves until it can", words)
+                    self.showing.held(words)
+                trouble = words
+                await asyncio.sleep(SAVE_AGAIN_S)
+        if trouble:
+            log.info("%s is written again", self.paths.state_dir)
+        self._state = state
+        self.showing.moved(state, self._timeline)
+        for record in records:
+            log_record(record)
+        if publish:
+            self._mount.poke()
+
+    # Effects
+
+    async def _carry_out_all(self, effects: Iterable[Effect]) -> list[Event]:
+        """Carries `effects` out one by one and returns what has happened by that."""
+        return [event for effect in effects if (event := await self._carry_out(effect))]
+
+    async def _carry_out(self, effect: Effect) -> Event | None:  # noqa: C901 - one case for each effect
+        match effect:
+            case Reply(answer):
+                for reply in self._replies.pop(answer.id, []):
+                    if not reply.done():
+                        reply.set_result(answer)
+            case Ask(to, who, reason):
+                return Requested(Request(id=f"{who}-{uuid.uuid4().hex[:12]}", to=to, who=who, reason=reason))
+            case Ignite(verb):
+                self._tasks.create_task(self._ignite(verb), name=f"cloud tool {verb.value}")
+            case MoveTokens(to):
+                return await self._move_tokens(to)
+            case CheckRun(ref):
+                self._tasks.create_task(self._check_run(ref), name=f"check of {ref}")
+            case StartWork(ref):
+                await self._file_work(self._work.begin, ref)
+            case Refuse(ref):
+                await self._file_work(run_files.remove_refused, self.paths, ref)
+            case TellJobs(number, told):
+                await self._tell_jobs(number, told)
+            case Wake():
+                self._alarms.set(effect, self.config, self._state, self._timeline)
+        return None
+
+    async def _ignite(self, verb: Verb) -> None:
+        said = await self._igniter.ask(verb)
+        if said.why:
+            log.warning("cloud tool %s: %s", verb.value, said.why)
+        self._mailbox.put_nowait(said)
+
+    async def _move_tokens(self, to: Wanted) -> TokensMoved:
+        move = tokens.move_to_cloud if to is Wanted.CLOUD else tokens.move_from_cloud
+        try:
+            await self._in_hands(move, self.paths)
+        except OSError as error:
+            log.error("core token %s can't be moved for %s: %s", error.filename, to.value, error.strerror)
+            return TokensMoved(to, f"{error.filename}: {error.strerror}")
+        return TokensMoved(to)
+
+    async def _check_run(self, ref: RunRef) -> None:
+        self._mailbox.put_nowait(RunChecked(ref, await self._mount.ongoing(ref.number)))
+
+    async def _tell_jobs(self, number: int, told: Told) -> None:
+        last = 1
+        if told is Told.LAST_LUMISECTION:
+            last = await self._mount.last_lumisection(number) + self.config.jobs.extra_lumisections
+        await self._file_work(self._work.tell, number, told, last)
+
+    def _watch_process(self, child: processes.Child) -> None:
+        def ended(code: int | None) -> None:
+            self._mailbox.put_nowait(ProcessEnded(child.pid, code))
+
+        self._loop.call_soon_threadsafe(processes.watch, child, self._loop, ended)
+
+    # Looking
+
+    def _poke_from_thread(self) -> None:
+        self._loop.call_soon_threadsafe(self.poke)
+
+    async def _look_regularly(self) -> None:
+        while True:
+            self.poke()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _look(self) -> None:
+        try:
+            await self._in_hands(self._mend_mode)
+            seen = await self._in_hands(intake.look, self.paths)
+            found = await self._in_hands(tokens.scan, self.paths)
+        except OSError as error:
+            log.error("%s: %s", error.filename, error.strerror)
+            return
+        for name in seen.commands:
+            command = await self._in_hands(intake.take, self.paths, name)
+            if command is not None:
+                await self._follow([Requested(command.request)])
+                await self._file_work(intake.drop, command.taken)
+        for name, number in seen.ended.items():
+            await self._follow([RunEnded(number)])
+            await self._file_work(intake.drop, self.paths.watch_dir / name)
+        present = {ref.number for ref in seen.runs.values()}
+        vanished = [run.ref.number for run in self._state.runs if run.ref.number not in present]
+        await self._follow(RunEnded(number, "vanished") for number in vanished)
+        appeared = await self._in_hands(self._directories.appeared, self.paths, seen.runs)
+        await self._follow(RunAppeared(ref) for ref in appeared)
+        await self._follow([TokensSeen(len(found.cloud), found.outside)])
+
+    def _mend_mode(self) -> None:
+        """Writes the mode file again when somebody has removed it or written over it."""
+        try:
+            right = read_mode(self.paths.mode) is mode(self._state)
+        except Unreadable:
+            right = False
+        if not right:
+            log.warning("%s: did not hold the mode; written again", self.paths.mode)
+            write_mode(self.paths.mode, mode(self._state))
+
+    # Levels
+
+    async def _set_levels(self) -> None:
+        """Starts jobs where runs may work, reports runs of which nothing is left, and renews what is shown."""
+        for run in self._state.runs:
+            if run.ended:
+                await self._file_work(self._work.end_of_run, run.ref.number)
+        await self._file_work(self._work.fill, may_work(self._state), self._loop.time())
+        await self._file_work(self._work.close_finished)
+        gone = [run.ref.number for run in self._state.runs if run.ref.number not in self._work.runs]
+        await self._follow(WorkEnded(number) for number in gone)
+        self._alarms.restart_jobs(self._work.next_due_s(), self.poke)
+        if await self._in_hands(self.showing.renew, self._work):
+            self._mount.poke()
+
+    # The thread for files
+
+    async def _in_hands(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
+        return await self._loop.run_in_executor(self._hands, work, *args)
+
+    async def _file_work(self, work: Callable[[*Ts], object], *args: *Ts) -> None:
+        """Does file work whose failure is logged and tried again at the next look."""
+        try:
+            await self._in_hands(work, *args)
+        except OSError as error:
+            log.error("%s: %s; tried again at the next look", error.filename, error.strerror)
+
+
+def _recall(store: Store) -> tuple[State, Timeline, bool, bool]:
+    """Returns state and timeline as saved, whether there were any, and whether the machine has rebooted since."""
+    now, boot = clock.now(), clock.boot_id()
+    saved = store.load()
+    if saved is None:
+        return State(), Timeline(mode_since=now, boot_id=boot, seq=store.last_seq), False, False
+    return saved.state, timeline.rebased(saved.timeline, boot, now), True, saved.timeline.boot_id != boot

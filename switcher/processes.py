@@ -1,0 +1,110 @@
+"""Processes that outlive the switcher: started in groups of their own, marked, and found again after a restart.
+
+Every process carries the state folder of its node and its role in its environment, so one that was started by a
+switcher that was killed the next moment is found all the same. Its end is seen through a pidfd.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+log = logging.getLogger(__name__)
+
+NODE: Final = "HLTMODE_NODE"
+ROLE: Final = "HLTMODE_ROLE"
+RUN: Final = "HLTMODE_RUN"
+CORES: Final = "HLTMODE_CORES"
+
+
+class Found(NamedTuple):
+    """A living process of this node: its pid, command line and mark."""
+
+    pid: int
+    command: tuple[str, ...]
+    mark: dict[str, str]
+
+
+class Child(NamedTuple):
+    """A process to wait for; `popen` is None for one that an earlier switcher started."""
+
+    pid: int
+    popen: subprocess.Popen[bytes] | None
+
+
+def spawn(argv: list[str], *, mark: Mapping[str, str], output: int, folder: Path) -> Child:
+    """Starts `argv` in a session of its own, with `output` as stdout and stderr. Raises OSError."""
+    popen = subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        cwd=folder,
+        env=os.environ | mark,
+        start_new_session=True,
+    )
+    return Child(popen.pid, popen)
+
+
+def marked(node: Path) -> Iterator[Found]:
+    """Yields the living session leaders that were started for the node whose state folder is `node`."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            pid = int(entry.name)
+            if os.getsid(pid) != pid:
+                continue
+            pairs = (entry / "environ").read_bytes().split(b"\0")
+            command = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        mark = dict(os.fsdecode(pair).partition("=")[::2] for pair in pairs if pair.startswith(b"HLTMODE_"))
+        if mark.get(NODE) == str(node) and command:
+            yield Found(pid, tuple(os.fsdecode(command).split("\0")[:-1]), mark)
+
+
+def signal_group(pid: int, number: signal.Signals) -> None:
+    """Sends a signal to the whole group of `pid`; one that is gone needs none."""
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        pass
+    except PermissionError:
+        log.error("pid %d: not ours to signal; run the switcher as the user who started it", pid)
+
+
+def kill_group(pid: int, *, patience_s: float = 2.0) -> None:
+    """Kills the whole group of `pid` and waits a little until its leader is gone."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        signal_group(pid, signal.SIGKILL)
+        select.select([descriptor], [], [], patience_s)
+    finally:
+        os.close(descriptor)
+
+
+def watch(child: Child, loop: asyncio.AbstractEventLoop, ended: Callable[[int | None], None]) -> None:
+    """Calls `ended` once in `loop` when the process ends: with its exit code, or None when that can't be known."""
+    try:
+        descriptor = os.pidfd_open(child.pid)
+    except ProcessLookupError:
+        loop.call_soon(ended, None)
+        return
+
+    def readable() -> None:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+        ended(child.popen.wait() if child.popen else None)
+
+    loop.add_reader(descriptor, readable)

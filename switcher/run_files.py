@@ -1,0 +1,120 @@
+"""The files of a run directory on this node: markers, the stop file, what the merge script reports, job output."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import IO, Final
+
+import msgspec
+
+from contract.durable import replace_durably
+from contract.paths import MARKERS, NodePaths, RunRef, run_name
+
+log = logging.getLogger(__name__)
+
+STOP_FILE: Final = "CMSSW_STOP"
+FINISHED: Final = ("complete", "abortcomplete")
+KEPT_OUTPUTS: Final = 40
+
+
+class StopFile(msgspec.Struct, frozen=True):
+    """The content of CMSSW_STOP: jobs end after closing this lumisection."""
+
+    lastLS: int
+
+
+class QueueStatus(msgspec.Struct, frozen=True):
+    """The merge script's status; bandwidths in bytes/s, lumisections -1 when unknown."""
+
+    numQueuedLS: int = -1
+    CMSSWMaxLS: int = -1
+    maxLSWithOutput: int = -1
+    outputBW: float = 0.0
+    lumiBW: float = 0.0
+
+
+def prepare(paths: NodePaths, ref: RunRef) -> None:
+    """Makes the run directory ready for jobs, whatever was left of an earlier time. Raises OSError."""
+    folder = paths.run_dir(ref.number)
+    announced = paths.watch_dir / f"{run_name(ref.number)}_{ref.bu}"
+    if ref.bu and announced.is_dir() and not folder.exists():
+        announced.rename(folder)
+    folder.mkdir(exist_ok=True)
+    for stop in folder.glob(f"{STOP_FILE}*"):
+        stop.unlink(missing_ok=True)
+    mark(paths, ref.number, "starting")
+
+
+def mark(paths: NodePaths, number: int, marker: str) -> None:
+    """Leaves exactly one marker file, `marker`, in the run directory; a directory that vanished needs none."""
+    folder = paths.run_dir(number)
+    present = [folder / name for name in MARKERS if name != marker and (folder / name).exists()]
+    try:
+        if present:
+            present[0].rename(folder / marker)
+        else:
+            (folder / marker).touch()
+        for other in present[1:]:
+            other.unlink(missing_ok=True)
+    except FileNotFoundError:
+        log.warning("%s: vanished; it can't be marked %s", folder, marker)
+
+
+def is_finished(paths: NodePaths, name: str) -> bool:
+    """Returns whether the run directory `name` holds a run that has ended here."""
+    return any((paths.watch_dir / name / marker).exists() for marker in FINISHED)
+
+
+def tell_last_lumisection(paths: NodePaths, number: int, last: int, *, again: bool) -> None:
+    """Writes CMSSW_STOP; one that is there stays, unless `again`. A directory that vanished is made for it."""
+    folder = paths.run_dir(number)
+    folder.mkdir(exist_ok=True)
+    stop = folder / STOP_FILE
+    if again or not stop.exists():
+        replace_durably(stop, msgspec.json.encode(StopFile(last)))
+        log.info("run %d: jobs end after lumisection %d", number, last)
+
+
+def read_stop(paths: NodePaths, number: int) -> int | None:
+    """Returns the last lumisection of CMSSW_STOP, None without one."""
+    try:
+        return msgspec.json.decode((paths.run_dir(number) / STOP_FILE).read_bytes(), type=StopFile).lastLS
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def read_queue_status(paths: NodePaths, number: int) -> QueueStatus:
+    """Returns what the merge script of a run says, the unknown form when it says nothing."""
+    try:
+        content = (paths.run_dir(number) / "open" / "queue_status.jsn").read_bytes()
+        return msgspec.json.decode(content, type=QueueStatus)
+    except (OSError, msgspec.MsgspecError):
+        return QueueStatus()
+
+
+def remove_refused(paths: NodePaths, ref: RunRef) -> None:
+    """Removes the empty directory of a run that this node does not take; one with something in it stays."""
+    for name in {run_name(ref.number), f"{run_name(ref.number)}_{ref.bu}"}:
+        try:
+            (paths.watch_dir / name).rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            log.warning("%s: refused, but its directory stays (%s)", paths.watch_dir / name, error.strerror)
+
+
+def output(paths: NodePaths, name: str) -> IO[bytes]:
+    """Opens the output file of a job or merge script, in the state folder; only the newest few are kept."""
+    folder = paths.state_dir / "output"
+    folder.mkdir(exist_ok=True)
+    for old in sorted(folder.iterdir(), key=_age)[:-KEPT_OUTPUTS]:
+        old.unlink(missing_ok=True)
+    return (folder / f"{name}.log").open("wb")
+
+
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -134,7 +134,7 @@ def _turned(state: State) -> Step:
         return _enter_draining(state)
     if state.position is Position.DRAINING:
         if _under_check(state):
-            return _enter_hlt(state)
+            return _enter_hlt(state) if state.vms is Vms.DOWN else _enter_stopping_vms(state)
         return _tell(state) if leaving else (state, ())
     if state.position is Position.CLOUD:
         return _enter_stopping_vms(state)
@@ -192,8 +192,8 @@ def _ignite(state: State, verb: Verb) -> Step:
 
 
 def _ignite_stop(state: State) -> Step:
-    state, effects = _ignite(replace(state, stop_due=False), Verb.STOP)
-    return state, (*effects, Wake(Timer.STOP_AGAIN)) if effects else ()
+    state, effects = _ignite(state, Verb.STOP)
+    return replace(state, stop_due=not effects), (*effects, Wake(Timer.STOP_AGAIN)) if effects else ()
 
 
 def _end_switch(state: State, outcome: str, why: str = "") -> Step:
@@ -225,13 +225,19 @@ def draining_igniter_said(state: State, event: IgniterSaid) -> Step:
 
 
 def _refuse_switch(state: State, why: str) -> Step:
-    """Nothing was touched yet: back to HLT. Tokens that somebody moved by hand go back too."""
+    """Nothing was touched yet: back to HLT. Tokens that somebody moved by hand go back too.
+
+    VMs that were seen running, by a tool that fails now, must be proven down first.
+    """
     effects: list[Effect] = []
     if state.switch is not None:
         answer = Answer(id=state.switch.id, verdict=Verdict.REFUSED, reason=why)
         state = replace(state, answered=tuple(answer if old.id == answer.id else old for old in state.answered))
         effects.append(Reply(answer))
     state, ended = _end_switch(state, "refused", why)
+    if state.vms is not Vms.DOWN:
+        state, entered = _enter_stopping_vms(replace(state, wanted=Wanted.HLT))
+        return state, (*effects, *ended, *entered)
     state, entered = _enter_hlt(state)
     return state, (*effects, *ended, MoveTokens(Wanted.HLT), *entered)
 
@@ -411,7 +417,7 @@ def hlt_igniter_said(state: State, event: IgniterSaid) -> Step:
     if not state.unproven or event.verb is not Verb.STATUS:
         return state, ()
     if event.said is Said.RUNNING:
-        return state, (Ask(Wanted.CLOUD, "switcher", "VMs were found running at start-up"),)
+        return replace(state, vms=Vms.UP), (Ask(Wanted.CLOUD, "switcher", "VMs were found running at start-up"),)
     state = replace(state, unproven=False)
     return state, _look_at_waiting(state)
 

@@ -1,0 +1,33 @@
+"""Nodes for tests: made in the test's own folder, ended by pid when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.node import Node
+
+
+@pytest.fixture
+def new_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
+    """Returns a maker of nodes (arguments of `Node`), all ended after the test."""
+    made: list[Node] = []
+
+    def make(**how: object) -> Node:
+        node = Node(tmp_path, **how)  # type: ignore[arg-type]
+        made.append(node)
+        return node
+
+    yield make
+    for node in made:
+        node.clean()
+
+
+@pytest.fixture
+def node(new_node: Callable[..., Node]) -> Node:
+    """Returns a node with four core tokens whose switcher serves."""
+    made = new_node()
+    made.start()
+    return made

@@ -1,0 +1,168 @@
+"""A real filter unit for tests: its folders, its switcher as a process, and what callers and onlookers do with it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from contract.box import Box, read_box
+from contract.errors import Unreadable
+from contract.journal import AnyRecord, MoveRecord, SwitchRecord, read_journal
+from contract.modefile import read_mode
+from contract.modes import Mode
+from simulator.daemons import Daemon, kill_left_behind, working
+from simulator.node_files import NodeFiles, lay_out
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def wait_for(what: str, met: Callable[[], object], timeout_s: float = 20.0) -> None:
+    """Waits until `met` is true; fails with `what` otherwise."""
+    end_s = time.monotonic() + timeout_s
+    while not met():
+        assert time.monotonic() < end_s, f"not within {timeout_s:g} s: {what}"
+        time.sleep(0.01)
+
+
+class Node:
+    """One filter unit below `root`. `start` may be called again after `kill` or `end`."""
+
+    def __init__(
+        self, root: Path, *, cores: int = 4, overlay: Mapping[str, Mapping[str, Any]] | None = None, host: str = "fu-1"
+    ) -> None:
+        self.root = root
+        self.port = free_port()
+        self.files: NodeFiles = lay_out(
+            root, host, port=self.port, metrics_port=free_port(), cores=cores, overlay=overlay
+        )
+        self.paths = self.files.paths
+        self.daemon: Daemon | None = None
+
+    def start(self, *, environment: Mapping[str, str] | None = None, ready: bool = True) -> Daemon:
+        log = self.root / f"{self.files.host}-switcher.log"
+        self.daemon = Daemon("switcher", ["switcher", "run", "--config", str(self.files.config)], log, environment)
+        if ready:
+            self.daemon.wait_ready()
+        return self.daemon
+
+    def kill(self) -> None:
+        assert self.daemon is not None
+        self.daemon.kill()
+
+    def end(self) -> int:
+        assert self.daemon is not None
+        return self.daemon.end()
+
+    def clean(self) -> None:
+        """Ends everything that was started for this node."""
+        if self.daemon is not None:
+            self.daemon.end()
+        kill_left_behind(self.paths.state_dir)
+
+    @property
+    def log(self) -> str:
+        assert self.daemon is not None
+        return self.daemon.said
+
+    # What callers do
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Returns status and body of a GET."""
+        return self._call(urllib.request.Request(f"http://127.0.0.1:{self.port}{path}"))
+
+    def cgi(self, name: str, query: str = "") -> str:
+        status, body = self.get(f"/cgi-bin/{name}_cgi.py{query}")
+        assert status == 200, body
+        return body
+
+    def post(self, asked: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> tuple[int, dict[str, Any]]:
+        """Returns status and answer of `POST /switch`."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/switch",
+            data=json.dumps(asked).encode(),
+            headers={"Content-Type": "application/json", **(headers or {})},
+        )
+        status, body = self._call(request)
+        answer = json.loads(body) if body.startswith("{") else {"text": body}
+        return status, answer
+
+    def status(self) -> dict[str, Any]:
+        status, body = self.get("/status")
+        assert status == 200, body
+        answer: dict[str, Any] = json.loads(body)
+        return answer
+
+    @staticmethod
+    def _call(request: urllib.request.Request) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def faults(self, faults: Mapping[str, Any]) -> None:
+        """Has this node's stand-ins misbehave, from their next look at the file on."""
+        new = self.files.faults.with_suffix(".new")
+        new.write_text(json.dumps({self.files.host: faults}))
+        new.rename(self.files.faults)
+
+    def bu_run(self, number: int, lumisections: int = 0) -> Path:
+        """Makes a run at the BU with so many closed lumisections, and returns its directory."""
+        folder = self.paths.bu.run_dir(number)
+        folder.mkdir(exist_ok=True)
+        for lumisection in range(1, lumisections + 1):
+            self.close_lumisection(number, lumisection)
+        return folder
+
+    def close_lumisection(self, number: int, lumisection: int) -> None:
+        path = self.paths.bu.eols(number, lumisection)
+        new = path.with_suffix(".new")
+        new.write_text("{}")
+        new.rename(path)
+
+    def end_bu_run(self, number: int) -> None:
+        self.paths.bu.eor(number).write_text("{}")
+
+    # What onlookers see
+
+    @property
+    def mode(self) -> Mode | None:
+        try:
+            return read_mode(self.paths.mode)
+        except Unreadable:
+            return None
+
+    def wait_mode(self, mode: Mode, timeout_s: float = 20.0) -> None:
+        wait_for(f"mode {mode.value}", lambda: self.mode is mode, timeout_s)
+
+    def box(self) -> Box:
+        box = read_box(self.paths.box)
+        assert isinstance(box, Box)
+        return box
+
+    def tokens(self, state: str) -> int:
+        return len(list(self.paths.tokens(state).glob("core*")))
+
+    def jobs(self) -> list[int]:
+        return list(working(self.paths.state_dir, "job"))
+
+    def records(self) -> list[AnyRecord]:
+        return list(read_journal(self.paths.journal))
+
+    def switches(self) -> list[SwitchRecord]:
+        return [record for record in self.records() if isinstance(record, SwitchRecord)]
+
+    def modes_passed(self) -> list[Mode]:
+        """Returns the modes in the order of the journal, from HLT on."""
+        moves = [record for record in self.records() if isinstance(record, MoveRecord)]
+        return [Mode.HLT, *(move.mode for move in moves if move.mode is not move.from_mode)]

@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-RUN_DIRECTORY: Final = re.compile(r"run(\d{6,9})(?:_([A-Za-z0-9][A-Za-z0-9.-]{0,63}))?")
-END_FILE: Final = re.compile(r"end(\d{1,9})")
-EOLS_FILE: Final = re.compile(r"run\d{6,9}_ls(\d{4,})_EoLS\.jsn")
-CORE_TOKEN: Final = re.compile(r"core(\d{1,5})")
+RUN_DIRECTORY: Final = re.compile(r"run([0-9]{6,9})(?:_([A-Za-z0-9][A-Za-z0-9.-]{0,63}))?")
+END_FILE: Final = re.compile(r"end([0-9]{1,9})")
+EOLS_FILE: Final = re.compile(r"run[0-9]{6,9}_ls([0-9]{4,})_EoLS\.jsn")
+CORE_TOKEN: Final = re.compile(r"core([0-9]{1,5})")
 
 TOKEN_STATES: Final = ("idle", "online", "except", "quarantined", "cloud")
 MARKERS: Final = ("starting", "active", "stopping", "complete", "aborted", "abortcomplete")

@@ -24,6 +24,7 @@ if __name__ == "__main__":
 from simulator import faults, living, rundir
 from simulator.rundir import Options, say
 
+EXAMPLE: Final = "hltmode simulate job --run 100 --run-dir /tmp/fu/run000100 --bu-run-dir /tmp/bu/run000100 --cores 4"
 POLL_S: Final = 0.1
 EVENTS_PER_CORE: Final = 250
 OUTPUT_BYTES_PER_CORE: Final = 4_000_000
@@ -143,7 +144,7 @@ def read_stop(path: Path) -> int | None:
 
 def main() -> int:
     """Runs one job and returns its exit code."""
-    parser = rundir.parser("A CMSSW job's stand-in.", poll_s=POLL_S)
+    parser = rundir.parser("A CMSSW job's stand-in.", EXAMPLE, poll_s=POLL_S)
     try:
         return Job(parser.parse_args(namespace=Options())).run()
     except faults.BadFaults as error:

@@ -29,9 +29,9 @@ class Options(argparse.Namespace):
     ls_poll_s: float
 
 
-def parser(description: str, *, poll_s: float) -> argparse.ArgumentParser:
+def parser(description: str, example: str, *, poll_s: float) -> argparse.ArgumentParser:
     """Returns the parser of a job's or merge script's command line."""
-    wanted = argparse.ArgumentParser(description=description, allow_abbrev=False)
+    wanted = argparse.ArgumentParser(description=description, epilog=f"Example: {example}", allow_abbrev=False)
     wanted.add_argument("--run", type=int, required=True, help="run number")
     wanted.add_argument("--run-dir", type=Path, required=True, help="the run's directory on this node")
     wanted.add_argument("--bu-run-dir", type=Path, required=True, help="the run's directory on the BU's ramdisk")

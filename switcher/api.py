@@ -41,7 +41,8 @@ def add_routes(application: web.Application, switcher: Switcher, token: str) -> 
             return _forbidden()
         asked = _request(request, await request.read())
         try:
-            answer = await asyncio.wait_for(switcher.submit(asked), ANSWER_WITHIN_S)
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                answer = await switcher.submit(asked)
         except TimeoutError:
             if switcher.remembers(asked.id):
                 return _json(202, {"id": asked.id, "verdict": Verdict.ACCEPTED, "reason": "the cloud tool is asked"})

@@ -41,7 +41,8 @@ class BuMount:
             self._changed.clear()
             await self._write(build())
             try:
-                await asyncio.wait_for(self._changed.wait(), PERIOD_S)
+                async with asyncio.timeout(PERIOD_S):
+                    await self._changed.wait()
             except TimeoutError:
                 continue
 
@@ -66,7 +67,8 @@ class BuMount:
     async def _call(self, work: Callable[[], T]) -> T:
         future = asyncio.wrap_future(self._mount.submit(work))
         try:
-            return await asyncio.wait_for(asyncio.shield(future), self._timeout_s)
+            async with asyncio.timeout(self._timeout_s):
+                return await asyncio.shield(future)
         except TimeoutError:
             future.add_done_callback(lambda late: late.cancelled() or late.exception())
             raise self._mount.overdue(self._timeout_s) from None

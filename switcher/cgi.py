@@ -1,6 +1,7 @@
 """The seven CGI URLs that old callers know (hltd contract: CGI). They only read facts or create files.
 
-An old caller closes its connection object before it reads the body, so every answer ends with the connection.
+An old caller closes its connection object before it reads the body, so every answer from FOLDER, a refusal as well,
+ends with the connection (`switcher.http` sees to it).
 """
 
 from __future__ import annotations
@@ -15,17 +16,19 @@ from aiohttp import web
 
 from contract.durable import replace_durably, sync_folder
 from contract.paths import NodePaths, parse_run, run_name
-from contract.request import REQUEST_ID, BadRequest
+from contract.request import LONGEST_REASON, LONGEST_WHO, REQUEST_ID, BadRequest, printable
 from switcher import tokens
 from switcher.intake import CommandFile, look
 from switcher.node import Switcher
 
+FOLDER: Final = "/cgi-bin/"
 BU_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
+RUN_NUMBER: Final = re.compile(r"[0-9]{1,20}")
 LARGEST_RUN: Final = 999_999_999
 
 
 def add_routes(application: web.Application, switcher: Switcher) -> None:
-    """Adds the URLs under /cgi-bin/."""
+    """Adds the URLs under FOLDER."""
     answers: dict[str, Callable[[web.Request, Switcher], web.Response]] = {
         "exclude_cgi.py": lambda request, node: _command(request, node, "exclude"),
         "include_cgi.py": lambda request, node: _command(request, node, "include"),
@@ -36,19 +39,17 @@ def add_routes(application: web.Application, switcher: Switcher) -> None:
         "run_active_cgi.py": _run_active,
     }
     for name, answer in answers.items():
-        application.router.add_get(f"/cgi-bin/{name}", _closing(answer, switcher))
+        application.router.add_get(f"{FOLDER}{name}", _answering(answer, switcher))
 
 
-def _closing(
+def _answering(
     answer: Callable[[web.Request, Switcher], web.Response], switcher: Switcher
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
         try:
-            response = answer(request, switcher)
+            return answer(request, switcher)
         except OSError as error:
-            response = web.Response(status=500, text=f"{error.filename}: {error.strerror}\n")
-        response.force_close()
-        return response
+            return web.Response(status=500, text=f"{error.filename}: {error.strerror}\n")
 
     return handle
 
@@ -60,8 +61,8 @@ def _page(text: str) -> web.Response:
 def _command(request: web.Request, switcher: Switcher, command: str) -> web.Response:
     said = CommandFile(
         id=request.query.get("id", ""),
-        who=request.query.get("who", f"cgi {request.remote}"),
-        reason=request.query.get("reason", ""),
+        who=printable(request.query.get("who", f"cgi {request.remote}"), LONGEST_WHO),
+        reason=printable(request.query.get("reason", ""), LONGEST_REASON),
     )
     if said.id and not REQUEST_ID.fullmatch(said.id):
         raise BadRequest("id: 1 to 80 letters, digits or ._:@- wanted, a letter or digit first")
@@ -107,7 +108,7 @@ def _run_active(_request: web.Request, switcher: Switcher) -> web.Response:
 
 def _run(request: web.Request) -> int:
     text = request.query.get("run", "")
-    if not (text.isascii() and text.isdigit()) or not 0 < int(text[:10]) <= LARGEST_RUN:
+    if not RUN_NUMBER.fullmatch(text) or not 0 < int(text) <= LARGEST_RUN:
         raise BadRequest(f"run: a run number from 1 to {LARGEST_RUN} wanted, not {text[:40]!r}")
     return int(text)
 

@@ -36,7 +36,19 @@ def build(switcher: Switcher, settings: Http, token: str) -> web.Application:
             log.warning("%s from %s: %s", request.path_qs[:200], address, error)
             return web.Response(status=400, text=f"{error}\n")
 
-    application = web.Application(middlewares=[guard], client_max_size=LARGEST_BODY_BYTES)
+    application = web.Application(middlewares=[_close_cgi, guard], client_max_size=LARGEST_BODY_BYTES)
     cgi.add_routes(application, switcher)
     api.add_routes(application, switcher, token)
     return application
+
+
+@web.middleware
+async def _close_cgi(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        error.force_close()
+        raise
+    if request.path.startswith(cgi.FOLDER):
+        response.force_close()
+    return response

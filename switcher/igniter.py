@@ -104,7 +104,9 @@ async def _end_of(child: processes.Child, limit_s: float) -> int | None:
 
     processes.watch(child, loop, note)
     try:
-        return await asyncio.wait_for(asyncio.shield(ended), limit_s)
+        # Not wait_for: in Python 3.11 it swallows a cancellation that meets the result, and SIGTERM is one.
+        async with asyncio.timeout(limit_s):
+            return await ended
     except (TimeoutError, asyncio.CancelledError):
         processes.kill_group(child.pid)
         raise

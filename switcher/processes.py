@@ -54,13 +54,13 @@ def spawn(argv: list[str], *, mark: Mapping[str, str], output: int, folder: Path
 
 
 def marked(node: Path) -> Iterator[Found]:
-    """Yields the living session leaders that were started for the node whose state folder is `node`."""
+    """Yields the living session leaders that this user started for the node whose state folder is `node`."""
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
             pid = int(entry.name)
-            if os.getsid(pid) != pid:
+            if entry.stat().st_uid != os.geteuid() or os.getsid(pid) != pid:
                 continue
             pairs = (entry / "environ").read_bytes().split(b"\0")
             command = (entry / "cmdline").read_bytes()

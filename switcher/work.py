@@ -60,7 +60,7 @@ class Work:
         """Finds the processes that an earlier switcher left working and returns their runs."""
         for found in processes.marked(self._paths.state_dir):
             role, number = found.mark.get(processes.ROLE), found.mark.get(processes.RUN, "")
-            if role not in (JOB, MERGE) or not number.isdigit():
+            if role not in (JOB, MERGE) or not (number.isascii() and number.isdigit()):
                 continue
             work = self.runs.setdefault(int(number), RunWork(RunRef(int(number)), begun=True))
             if role == JOB:

@@ -16,6 +16,7 @@ from contract.errors import Unreadable
 from contract.journal import AnyRecord, MoveRecord, SwitchRecord, read_journal
 from contract.modefile import read_mode
 from contract.modes import Mode
+from contract.paths import MARKERS, TOKEN_STATES
 from simulator.daemons import Daemon, kill_left_behind, working
 from simulator.node_files import NodeFiles, lay_out
 
@@ -32,6 +33,13 @@ def wait_for(what: str, met: Callable[[], object], timeout_s: float = 20.0) -> N
     while not met():
         assert time.monotonic() < end_s, f"not within {timeout_s:g} s: {what}"
         time.sleep(0.01)
+
+
+def script(path: Path, text: str) -> list[str]:
+    """Writes a shell script and returns the command that runs it."""
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return [str(path)]
 
 
 class Node:
@@ -110,6 +118,21 @@ class Node:
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
 
+    def raw(self, request: str, timeout_s: float = 10.0) -> str:
+        """Sends `request` as it is and returns what comes until the node closes the connection; fails if it doesn't."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout_s) as connection:
+            connection.sendall(request.encode())
+            answer = b""
+            while chunk := connection.recv(1 << 16):
+                answer += chunk
+        return answer.decode()
+
+    def command(self, name: str, content: str = "") -> None:
+        """Makes a command file, whole from its first moment."""
+        new = self.paths.watch_dir.with_name("command.new")
+        new.write_text(content)
+        new.rename(self.paths.command(name))
+
     def faults(self, faults: Mapping[str, Any]) -> None:
         """Has this node's stand-ins misbehave, from their next look at the file on."""
         new = self.files.faults.with_suffix(".new")
@@ -155,6 +178,28 @@ class Node:
 
     def jobs(self) -> list[int]:
         return list(working(self.paths.state_dir, "job"))
+
+    def merges(self) -> list[int]:
+        return list(working(self.paths.state_dir, "merge"))
+
+    def token_names(self) -> list[str]:
+        """Returns the name of every token as often as it lies in a folder, in order."""
+        return sorted(path.name for state in TOKEN_STATES for path in self.paths.tokens(state).glob("core*"))
+
+    def markers(self, number: int) -> list[str]:
+        return [name for name in MARKERS if (self.paths.run_dir(number) / name).exists()]
+
+    def stop_file(self, number: int) -> dict[str, Any] | None:
+        try:
+            content: dict[str, Any] = json.loads((self.paths.run_dir(number) / "CMSSW_STOP").read_text())
+        except FileNotFoundError:
+            return None
+        return content
+
+    def state(self) -> dict[str, Any]:
+        """Returns the state as the switcher has it on disk."""
+        content: dict[str, Any] = json.loads(self.paths.state.read_text())["state"]
+        return content
 
     def records(self) -> list[AnyRecord]:
         return list(read_journal(self.paths.journal))

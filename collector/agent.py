@@ -1,0 +1,127 @@
+"""The collector as a process: it owns the sampler, the watch on the mode file and the metrics server."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable
+from enum import Enum, auto
+from wsgiref.simple_server import WSGIServer
+
+from msgspec.structs import replace
+from prometheus_client import start_http_server
+
+from collector.grid import wait_s
+from collector.metrics import Metrics
+from collector.sampler import Sampler
+from collector.watching import FileWatch
+from contract.config import NodeConfig
+from contract.errors import HltmodeError, Surroundings
+
+log = logging.getLogger("collector")
+
+
+class News(Enum):
+    """Why the loop wakes before its time."""
+
+    LOOK = auto()
+    RELOAD = auto()
+    END = auto()
+
+
+class Agent:
+    """Serves one node until it is told to end. The sampler runs in the main thread; its death ends the process."""
+
+    def __init__(self, config: NodeConfig, reread: Callable[[], NodeConfig]) -> None:
+        self._config = config
+        self._reread = reread
+        # A SimpleQueue may be fed from a signal handler that interrupts its own reader; an Event may not.
+        self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
+        self._metrics = Metrics(config.node.host, config.node.appliance, config.switch)
+        self._server, self._serving = _serve(config, self._metrics)
+        self._sampler = Sampler(config, self._metrics)
+        self._watch = FileWatch(config.paths.mode, lambda: self._news.put(News.LOOK))
+
+    def run(self) -> None:
+        """Samples until SIGTERM. Raises Surroundings when the metrics server dies."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: self._news.put(News.END))
+        signal.signal(signal.SIGHUP, lambda _number, _frame: self._news.put(News.RELOAD))
+        self._watch.renew()
+        self._sampler.sample(0.0)
+        log.info(
+            "ready: http://%s:%d/metrics, mode %s, log %s",
+            self._config.collector.metrics_bind,
+            self._server.server_port,
+            self._sampler.mode or "unknown",
+            self._config.paths.log,
+        )
+        try:
+            self._loop()
+        finally:
+            self._stop()
+        log.info("ended; the log holds what was sampled")
+
+    def _loop(self) -> None:
+        due_s = self._next_due()
+        while True:
+            news = self._wait(due_s)
+            if news is News.END:
+                return
+            if news is News.RELOAD:
+                self._reload()
+                due_s = self._next_due()
+            if not self._serving.is_alive():
+                raise Surroundings("the metrics server has died; restart the collector")
+            self._watch.renew()
+            late_s = time.monotonic() - due_s
+            if late_s >= 0:
+                self._sampler.sample(late_s)
+                due_s = self._next_due()
+            elif self._sampler.mode_changed():
+                self._sampler.sample(0.0)
+
+    def _next_due(self) -> float:
+        return time.monotonic() + wait_s(time.time(), self._sampler.config.collector.interval_s)
+
+    def _wait(self, due_s: float) -> News:
+        try:
+            return self._news.get(timeout=max(0.0, min(due_s - time.monotonic(), self._watch.look_s)))
+        except queue.Empty:
+            return News.LOOK
+
+    def _reload(self) -> None:
+        try:
+            config = self._reread()
+        except HltmodeError as error:
+            log.error("configuration not taken over: %s", error)
+            return
+        if config.node != self._config.node or _address(config) != _address(self._config):
+            log.warning("changes of [node], collector.metrics_bind and collector.metrics_port take a restart")
+        self._sampler.reload(replace(config, node=self._config.node))
+        log.info("configuration read again: interval, retention and time-outs hold from now on")
+
+    def _stop(self) -> None:
+        self._watch.stop()
+        self._server.shutdown()
+        self._serving.join()
+        self._server.server_close()
+        self._sampler.stop()
+
+
+def _address(config: NodeConfig) -> tuple[str, int]:
+    return config.collector.metrics_bind, config.collector.metrics_port
+
+
+def _serve(config: NodeConfig, metrics: Metrics) -> tuple[WSGIServer, threading.Thread]:
+    """Takes the port and serves /metrics in a thread of its own. Raises Surroundings."""
+    bind, port = _address(config)
+    try:
+        return start_http_server(port, bind, metrics.registry)
+    except OSError as error:
+        raise Surroundings(
+            f"{bind}:{port}: cannot listen ({error.strerror}); set collector.metrics_bind and collector.metrics_port"
+        ) from error

@@ -1,0 +1,107 @@
+"""Says that a file may have changed: by inotify where there is inotify, by frequent looks where there is none."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from watchdog.events import (
+    DirDeletedEvent,
+    FileClosedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+
+log = logging.getLogger(__name__)
+
+# A notified watcher looks now and then all the same: the folder may have been replaced by another of its name.
+SAFETY_LOOK_S: Final = 1.0
+POLL_S: Final = 0.1
+KINDS: Final[list[type[FileSystemEvent]]] = [
+    DirDeletedEvent,
+    FileClosedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+]
+
+Folder = tuple[int, int] | None
+
+
+class FileWatch:
+    """Calls `changed`, from a thread of its own, when `path` may have changed.
+
+    Whoever waits for it sleeps `look_s` at most and calls `renew` before each look: a folder that was not there, went
+    away or was replaced is then watched again, and until it is, `look_s` is short.
+    """
+
+    def __init__(self, path: Path, changed: Callable[[], None]) -> None:
+        self._path = path
+        self._changed = changed
+        self._observer: BaseObserver | None = None
+        self._watched: Folder = None
+        self._trouble = ""
+
+    @property
+    def look_s(self) -> float:
+        """How long one may sleep between two looks."""
+        return SAFETY_LOOK_S if self._observer is not None else POLL_S
+
+    def renew(self) -> None:
+        """Watches the folder, unless it does already."""
+        folder = self._folder()
+        if folder == self._watched and (folder is None or self._observer is None or self._observer.is_alive()):
+            return
+        self.stop()
+        self._watched = folder
+        if folder is None:
+            return
+        observer = Observer()
+        observer.daemon = True
+        try:
+            observer.schedule(_Named(self._path, self._changed), str(self._path.parent), event_filter=KINDS)
+            observer.start()
+        except OSError as error:
+            words = f"{self._path.parent}: no notifications ({error.strerror or error}); looking every {POLL_S:g} s"
+            if words != self._trouble:
+                log.warning("%s", words)
+            self._trouble = words
+            return
+        if self._trouble:
+            log.info("%s: notifications work again", self._path.parent)
+        self._trouble = ""
+        self._observer = observer
+
+    def stop(self) -> None:
+        """Ends the notifications."""
+        if self._observer is not None:
+            self._observer.stop()
+            self._observer.join()
+        self._observer = None
+
+    def _folder(self) -> Folder:
+        try:
+            found = self._path.parent.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
+class _Named(FileSystemEventHandler):
+    """Passes on what concerns one file of the watched folder, or the folder itself."""
+
+    def __init__(self, path: Path, changed: Callable[[], None]) -> None:
+        self._concerned = (str(path), str(path.parent))
+        self._changed = changed
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Passes the event on without its details: a look finds out."""
+        if event.src_path in self._concerned or event.dest_path in self._concerned:
+            self._changed()

@@ -81,7 +81,7 @@ class Agent:
             if late_s >= 0:
                 self._sampler.sample(late_s)
                 due_s = self._next_due()
-            elif self._sampler.mode_changed():
+            elif self._sampler.changed():
                 self._sampler.sample(0.0)
 
     def _next_due(self) -> float:

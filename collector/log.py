@@ -71,7 +71,7 @@ class Keep(msgspec.Struct, frozen=True):
 
 
 class Log:
-    """The log at `path`, opened by the first append and again after trouble. One thread uses it.
+    """The log at `path`. One thread uses it, and opens it before every append: after trouble it is closed.
 
     `cursor` is the number of the last journal record whose switch is in the log. At any moment the documents made
     are those kept and those dropped.
@@ -83,6 +83,7 @@ class Log:
         self.used_bytes = 0
         self._counts: Counter[tuple[str, str]] = Counter()
         self._unwritten = 0
+        self._closed_for = "not opened"
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
 
@@ -93,7 +94,7 @@ class Log:
         return self._counts + Counter(lost)
 
     def open(self) -> None:
-        """Opens the log, moving a damaged one aside and beginning anew. Raises LogTrouble."""
+        """Opens the log unless it is open, moving a damaged one aside; if it can't, `append` says why."""
         if self._connection is not None and self._moved():
             log.warning("%s: was taken away; the log is begun anew", self.path)
             self.close()
@@ -101,28 +102,24 @@ class Log:
             return
         try:
             self._connection = self._connect()
-        except (sqlite3.DatabaseError, _Foreign) as error:
-            if isinstance(error, sqlite3.DatabaseError) and not _damaged(error):
-                raise LogTrouble(f"{self.path}: cannot be opened ({error})") from error
-            self._move_aside(error)
-            try:
-                self._connection = self._connect()
-            except sqlite3.Error as again:
-                raise LogTrouble(f"{self.path}: cannot be begun anew ({again})") from again
+        except (sqlite3.Error, OSError, _Foreign) as error:
+            self._closed_for = f"cannot be opened ({error})"
+            if isinstance(error, _Foreign) or _damaged(error):
+                self._move_aside(error)
 
     def append(self, documents: Sequence[Captured], cursor: int, keep: Keep, now_s: float) -> None:
         """Puts `documents` and the journal's `cursor` on disk, all or nothing, and drops what is too much.
 
         Raises LogTrouble. Boxes that can't be written are counted as dropped; switches come again from the journal.
         """
+        if self._connection is None:
+            self._unwritten += _boxes(documents)
+            raise LogTrouble(f"{self.path}: {self._closed_for}")
         try:
-            self.open()
-            self._commit(documents, cursor, keep, now_s)
-        except (LogTrouble, sqlite3.Error) as error:
-            self._unwritten += sum(1 for document in documents if document.kind == BOX)
+            self._commit(self._connection, documents, cursor, keep, now_s)
+        except sqlite3.Error as error:
+            self._unwritten += _boxes(documents)
             self.close()
-            if isinstance(error, LogTrouble):
-                raise
             if _damaged(error):
                 self._move_aside(error)
             raise LogTrouble(f"{self.path}: not written ({error})") from error
@@ -148,10 +145,9 @@ class Log:
                 log.warning("%s: not closed in order (%s)", self.path, error)
         self._connection = None
 
-    def _commit(self, documents: Sequence[Captured], cursor: int, keep: Keep, now_s: float) -> None:
-        connection = self._connection
-        if connection is None:
-            raise LogTrouble(f"{self.path}: not open")
+    def _commit(
+        self, connection: sqlite3.Connection, documents: Sequence[Captured], cursor: int, keep: Keep, now_s: float
+    ) -> None:
         counts = self.counts
         connection.execute("BEGIN IMMEDIATE")
         (number,) = connection.execute("SELECT position FROM positions WHERE name = 'number'").fetchone()
@@ -216,8 +212,13 @@ class Log:
                     part.replace(aside.with_name(aside.name + suffix))
             self.path.with_name(f"{self.path.name}-shm").unlink(missing_ok=True)
         except OSError as stuck:
-            raise LogTrouble(f"{self.path}: damaged, and cannot be moved aside ({stuck.strerror})") from stuck
+            log.error("%s: cannot be moved aside (%s); nothing is kept until it is", self.path, stuck.strerror)
+            return
         self.cursor = 0
+        try:
+            self._connection = self._connect()
+        except (sqlite3.Error, OSError, _Foreign) as again:
+            self._closed_for = f"cannot be begun anew ({again})"
 
 
 def _begin(connection: sqlite3.Connection) -> None:
@@ -262,7 +263,11 @@ def _drop(connection: sqlite3.Connection, keep: Keep, now_s: float) -> Counter[t
     return dropped
 
 
-def _damaged(error: sqlite3.Error) -> bool:
+def _boxes(documents: Iterable[Captured]) -> int:
+    return sum(1 for document in documents if document.kind == BOX)
+
+
+def _damaged(error: Exception) -> bool:
     return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGED
 
 

@@ -29,7 +29,7 @@ class Sampler:
         self._box = BoxSource(paths.box, config.switch.mount_timeout_s)
         self._log = Log(paths.log)
         self._trouble = Trouble(f"{paths.log}: written again")
-        self._open()
+        self._log.open()
         self._now = _as_left(self._log.newest(BOX))
 
     @property
@@ -37,9 +37,9 @@ class Sampler:
         """The mode at the last sample, None when unknown."""
         return self._now.mode
 
-    def mode_changed(self) -> bool:
-        """Returns whether the mode file has changed since the last sample."""
-        return self._mode.changed()
+    def changed(self) -> bool:
+        """Returns whether mode file or journal have changed since the last sample."""
+        return self._mode.changed() or self._journal.changed()
 
     def reload(self, config: NodeConfig) -> None:
         """Takes over intervals, limits and time-outs of a configuration read again."""
@@ -50,6 +50,7 @@ class Sampler:
     def sample(self, lateness_s: float) -> None:
         """Takes one sample, which began `lateness_s` after it was due."""
         config = self.config
+        self._log.open()
         published = self._mode.read()
         new = self._journal.read(self._log.cursor)
         seen = self._box.read()
@@ -60,6 +61,7 @@ class Sampler:
             box_document(seen, self._now, config.node, now_s),
         ]
         kept = self._keep(documents, new, now_s)
+        log.debug("sample: mode %s, %d documents, %.3f s late", self._now.mode, len(documents), lateness_s)
         self._metrics.snapshot = Snapshot(
             now=self._now,
             seen=seen,
@@ -77,12 +79,6 @@ class Sampler:
         """Closes the log and lets go of the mount."""
         self._box.stop()
         self._log.close()
-
-    def _open(self) -> None:
-        try:
-            self._log.open()
-        except LogTrouble as error:
-            self._trouble.say(str(error))
 
     def _keep(self, documents: list[Captured], new: NewSwitches, now_s: float) -> bool:
         try:

@@ -104,6 +104,10 @@ class JournalSource:
         self._upto = 0
         self._trouble = Trouble(f"{path}: readable again")
 
+    def changed(self) -> bool:
+        """Returns whether the journal has changed since it was read."""
+        return signature(self._path) != self._seen
+
     def read(self, cursor: int) -> NewSwitches:
         """Brings `view` up to date and returns the switches after record `cursor`, a bounded number at once."""
         seen = signature(self._path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 # A notified watcher looks now and then all the same: the folder may have been replaced by another of its name.
 SAFETY_LOOK_S: Final = 1.0
 POLL_S: Final = 0.1
+TRY_AGAIN_S: Final = 30.0
 KINDS: Final[list[type[FileSystemEvent]]] = [
     DirDeletedEvent,
     FileClosedEvent,
@@ -47,6 +50,7 @@ class FileWatch:
         self._changed = changed
         self._observer: BaseObserver | None = None
         self._watched: Folder = None
+        self._try_again_s = math.inf
         self._trouble = ""
 
     @property
@@ -57,10 +61,12 @@ class FileWatch:
     def renew(self) -> None:
         """Watches the folder, unless it does already."""
         folder = self._folder()
-        if folder == self._watched and (folder is None or self._observer is None or self._observer.is_alive()):
+        alive = self._observer is None or self._observer.is_alive()
+        if folder == self._watched and alive and time.monotonic() < self._try_again_s:
             return
         self.stop()
         self._watched = folder
+        self._try_again_s = math.inf
         if folder is None:
             return
         observer = Observer()
@@ -73,6 +79,7 @@ class FileWatch:
             if words != self._trouble:
                 log.warning("%s", words)
             self._trouble = words
+            self._try_again_s = time.monotonic() + TRY_AGAIN_S
             return
         if self._trouble:
             log.info("%s: notifications work again", self._path.parent)

@@ -159,6 +159,7 @@ class Bu:
             if not is_counted(reported, now_s):
                 continue
             box = reported.box
+            # A unit seen for the first time has not turned to off, so it hears of the next run only, as with hltd.
             before, self._cloud_states[host] = self._cloud_states.get(host, OFF), box.cloudState
             if newest and before != OFF and box.cloudState == OFF and not box.activeRuns:
                 self._notify(host, box.ip, f"start of run {newest} again", start_path(newest, self._buname))

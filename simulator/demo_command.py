@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import io
+import os
 import re
 import subprocess
 import sys
@@ -18,13 +19,15 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from contract.errors import TimedOut
+from contract.errors import Unreadable
+from simulator import faults
 from simulator.daemons import working
 from simulator.demo_story import CORES, Check, Seen, checks, story
 from simulator.demo_view import Progress, picture, plain_row, verdict
 from simulator.farm import Farm, remove
 
 LOOK_EVERY_S: Final = 0.2
+VM_DELAYS: Final = {"*": {"start": {"delay_s": 2}, "stop": {"delay_s": 2}}}
 STORED_WITHIN_S: Final = 10.0
 LUMISECTION_S: Final = 1.0
 SVG_WIDTH: Final = 132
@@ -69,20 +72,19 @@ def demo(*, stay: bool, keep: bool, svg: Path | None) -> None:
 
 def _run(root: Path, console: Console, *, stay: bool, svg: Path | None) -> bool:
     with Farm(root, 4, cores=CORES, lumisection_s=LUMISECTION_S) as farm:
+        faults.write(farm.units[0].files.faults, VM_DELAYS)
         told = _tell(farm, console)
         if any(step.failed for step in told.steps):
             _explain(farm, told.seen)
             return False
         found = _verdict(farm)
-        table = _history(farm, "--summary") if console.is_terminal else _history(farm)
-        console.print("\nSwitches, from the stores of the four collectors:", style="bold")
-        console.print(Text.from_ansi(_history(farm)))
-        if table:
-            console.print(Text.from_ansi(table)) if console.is_terminal else None
+        history = Text.from_ansi(_history(farm, colour=console.is_terminal))
+        console.print("\nEvery switch, from the stores of the four collectors:", style="bold")
+        console.print(history, soft_wrap=True)
         console.print("What had to be seen:", style="bold")
         console.print(verdict(found))
         if svg:
-            _save(svg, told, _history(farm))
+            _save(svg, told, Text.from_ansi(_history(farm, colour=True)), found)
         if stay:
             _stay(farm)
     return all(check.met for check in found)
@@ -94,43 +96,55 @@ def _tell(farm: Farm, console: Console) -> Told:
     done: list[Progress] = []
     seen: Seen = [None] * len(hosts)
     middle: Group | None = None
-    shown: dict[str, str] = {}
     live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    teller = _Teller(hosts, live)
     with live or nullcontext():
         for number, step in enumerate(story(hosts)):
+            teller.begin(step.title)
             begun_s = time.monotonic()
-            if live is None:
-                click.echo(f"{step.title} ...")
             step.act(farm)
-            over = False
-            while not over and time.monotonic() < begun_s + step.within_s:
+            over_s: float | None = None
+            while time.monotonic() < (begun_s + step.within_s if over_s is None else over_s + step.hold_s):
                 seen = [unit.status() for unit in farm.units]
-                over = step.over(seen)
-                if live is not None:
-                    live.update(picture(hosts, seen, [*done, Progress(step.title, None)]), refresh=True)
-                else:
-                    _plain(hosts, seen, shown)
-                if not over:
-                    time.sleep(LOOK_EVERY_S)
-            done.append(Progress(step.title, time.monotonic() - begun_s, failed=not over))
-            if number == PICTURED_STEP:
-                middle = picture(hosts, seen, done)
-            if not over:
+                if over_s is None and step.over(seen):
+                    over_s = time.monotonic()
+                    done.append(Progress(step.title, over_s - begun_s))
+                    if number == PICTURED_STEP:
+                        middle = picture(hosts, seen, done)
+                teller.show(seen, done if over_s else [*done, Progress(step.title, None)])
+                time.sleep(LOOK_EVERY_S)
+            if over_s is None:
+                done.append(Progress(step.title, None, failed=True))
+                teller.show(seen, done)
                 break
-        if live is not None:
-            live.update(picture(hosts, seen, done), refresh=True)
     return Told(seen, done, middle)
 
 
-def _plain(hosts: Sequence[str], seen: Seen, shown: dict[str, str]) -> None:
-    """Prints each node whose mode or cores have changed."""
-    for host, status in zip(hosts, seen, strict=True):
-        if status is None:
-            continue
-        key = f"{status.mode}{status.tokens}{[run.number for run in status.runs]}"
-        if shown.get(host) != key:
-            shown[host] = key
-            click.echo(f"  {plain_row(host, status)}")
+class _Teller:
+    """Tells the story: as a live picture, or in plain lines when there is no terminal."""
+
+    def __init__(self, hosts: Sequence[str], live: Live | None) -> None:
+        self._hosts = hosts
+        self._live = live
+        self._shown: dict[str, str] = {}
+
+    def begin(self, title: str) -> None:
+        """Says which step begins."""
+        if self._live is None:
+            click.echo(title)
+
+    def show(self, seen: Seen, steps: Sequence[Progress]) -> None:
+        """Shows how the nodes stand; in plain lines only those whose mode, cores or runs are others than before."""
+        if self._live is not None:
+            self._live.update(picture(self._hosts, seen, steps), refresh=True)
+            return
+        for host, status in zip(self._hosts, seen, strict=True):
+            if status is None:
+                continue
+            key = f"{status.mode}{status.tokens}{[run.number for run in status.runs]}"
+            if self._shown.get(host) != key:
+                self._shown[host] = key
+                click.echo(f"  {plain_row(host, status)}")
 
 
 def _verdict(farm: Farm) -> list[Check]:
@@ -143,20 +157,21 @@ def _verdict(farm: Farm) -> list[Check]:
             [unit.status() for unit in farm.units],
             vms,
             farm.summary(),
-            len(json.loads(_history(farm, "--json") or "[]")),
+            len(_history(farm, "--json").splitlines()),
         )
         if all(check.met for check in found) or time.monotonic() > end_s:
             return found
         time.sleep(LOOK_EVERY_S)
 
 
-def _history(farm: Farm, *options: str) -> str:
+def _history(farm: Farm, *options: str, colour: bool = False) -> str:
     """Returns what `hltmode history` says about all nodes."""
     logs = [word for unit in farm.units for word in ("--log", str(unit.files.paths.log))]
     command = [sys.executable, "-m", "hltmode", "history", *logs, *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = os.environ | {"COLUMNS": str(SVG_WIDTH)} | ({"FORCE_COLOR": "1"} if colour else {})
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
-        raise TimedOut(f"history: {done.stderr.strip()}")
+        raise Unreadable(f"history: {done.stderr.strip()}")
     return done.stdout
 
 
@@ -181,12 +196,13 @@ def _stay(farm: Farm) -> None:
         click.echo("")
 
 
-def _save(svg: Path, told: Told, history: str) -> None:
-    """Saves the picture of the middle and the history; no font is fetched from anywhere to show it."""
-    console = Console(record=True, width=SVG_WIDTH, file=Path("/dev/null").open("w"), force_terminal=True)
+def _save(svg: Path, told: Told, history: Text, found: Sequence[Check]) -> None:
+    """Saves the picture of the middle, the history and the verdict; showing it fetches no font from anywhere."""
+    console = Console(record=True, width=SVG_WIDTH, file=io.StringIO(), force_terminal=True)
     if told.middle is not None:
         console.print(told.middle)
-    console.print()
-    console.print(Text.from_ansi(history))
-    text = console.export_svg(title="hltmode demo")
-    svg.write_text(re.sub(r"@font-face\s*\{[^}]*\}", "", text))
+    console.print("\n[bold]Every switch, from the stores of the four collectors:[/]")
+    console.print(history)
+    console.print("[bold]What had to be seen:[/]")
+    console.print(verdict(found))
+    svg.write_text(re.sub(r"@font-face\s*\{[^}]*\}", "", console.export_svg(title="hltmode demo")))

@@ -25,12 +25,13 @@ TURNED_ROUND: Final = (Mode.HLT, Mode.ACTIVATING_CLOUD, Mode.DEACTIVATING_CLOUD,
 
 
 class Step(NamedTuple):
-    """One step: what it is called, what is done, and when it is over."""
+    """One step: what it is called, what is done, when it is over, and how long it is then left to be looked at."""
 
     title: str
     act: Callable[[Farm], None]
     over: Callable[[Seen], bool]
     within_s: float = 30.0
+    hold_s: float = 1.5
 
 
 class Check(NamedTuple):
@@ -68,9 +69,10 @@ def story(hosts: Sequence[str]) -> tuple[Step, ...]:
             ),
         ),
         Step(
-            f"{crossing} is asked to leave too",
+            f"{crossing} is asked to leave too; its jobs are told their last lumisection",
             lambda farm: _ask(farm, "exclude", (CROSSING,)),
-            lambda seen: _mode(seen[CROSSING]) is Mode.ACTIVATING_CLOUD,
+            lambda seen: _drains(seen[CROSSING]),
+            hold_s=0,
         ),
         Step(
             f"An include crosses that exclude: the later request wins and {crossing} rejoins run {SECOND_RUN}",
@@ -146,6 +148,11 @@ def _mode(node: Status | None) -> Mode | None:
 def _works_on(node: Status | None, number: int) -> bool:
     working = {run.number for run in node.runs if run.jobs} if node else set()
     return working == {number} and _mode(node) is Mode.HLT and node is not None and node.tokens["online"] == CORES
+
+
+def _drains(node: Status | None) -> bool:
+    told = {run.told for run in node.runs} if node else set()
+    return _mode(node) is Mode.ACTIVATING_CLOUD and "last_lumisection" in told
 
 
 def _gave_cores(node: Status | None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from contract.errors import Surroundings
+from contract.errors import Surroundings, TimedOut
 from contract.journal import AnyRecord, read_journal
 from contract.paths import BuPaths
 from simulator.daemons import Daemon, kill_left_behind
@@ -24,6 +25,8 @@ from switcher.view import Status
 PORT: Final = 9000
 METRICS_PORT: Final = 9109
 ANSWER_WITHIN_S: Final = 2.0
+SEEN_WITHIN_S: Final = 20.0
+LOOK_EVERY_S: Final = 0.05
 
 
 class FilterUnit(NamedTuple):
@@ -55,7 +58,7 @@ class FilterUnit(NamedTuple):
     def _get(self, path: str) -> bytes:
         url = f"http://{self.address}:{PORT}{path}"
         try:
-            with urllib.request.urlopen(url, timeout=ANSWER_WITHIN_S) as answer:  # noqa: S310 - http by construction
+            with urllib.request.urlopen(url, timeout=ANSWER_WITHIN_S) as answer:
                 body: bytes = answer.read()
                 return body
         except (urllib.error.URLError, OSError) as error:
@@ -80,13 +83,14 @@ class Farm:
         """Starts every process and waits until all are ready. Raises Surroundings or TimedOut."""
         try:
             for unit in self.units:
-                for daemon in ("switcher", "collector"):
-                    arguments = [daemon, "run", "--config", str(unit.files.config)]
-                    log = self.root / unit.host / f"{daemon}.log"
-                    self._daemons.append(Daemon(f"{daemon} of {unit.host}", arguments, log))
+                for kind in ("switcher", "collector"):
+                    arguments = [kind, "run", "--config", str(unit.files.config)]
+                    log = self.root / unit.host / f"{kind}.log"
+                    self._daemons.append(Daemon(f"{kind} of {unit.host}", arguments, log))
             self._bu = Daemon("BU", self._bu_arguments(), self.root / "bu.log")
             for daemon in [*self._daemons, self._bu]:
                 daemon.wait_ready()
+            self._wait_seen()
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -99,6 +103,15 @@ class Farm:
             daemon.end()
         for unit in self.units:
             kill_left_behind(unit.files.paths.state_dir)
+
+    def _wait_seen(self) -> None:
+        """Waits until the BU counts every unit: it announces runs to those whose box files it has seen."""
+        end_s = time.monotonic() + SEEN_WITHIN_S
+        wanted = sum(unit.files.cores for unit in self.units)
+        while self.summary().get("active_resources") != wanted:
+            if time.monotonic() > end_s:
+                raise TimedOut(f"{self.bu.summary}: the BU does not count {wanted} cores; see {self.root}/bu.log")
+            time.sleep(LOOK_EVERY_S)
 
     def _bu_arguments(self) -> list[str]:
         arguments = ["simulate", "bu", "--ramdisk", str(self.bu.ramdisk), "--lumisection-s", str(self._lumisection_s)]

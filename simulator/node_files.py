@@ -17,6 +17,7 @@ class NodeFiles(NamedTuple):
     """One laid-out filter unit: its configuration file, and where its faults are written."""
 
     host: str
+    cores: int
     config: Path
     faults: Path
 
@@ -81,7 +82,7 @@ def lay_out(  # noqa: PLR0913 - each is a fact of a node
     (ramdisk / "appliance" / "boxes").mkdir(parents=True, exist_ok=True)
     config = folder / "node.toml"
     config.write_text("\n".join(_section(name, keys) for name, keys in sections.items()))
-    return NodeFiles(host, config, faults)
+    return NodeFiles(host, cores, config, faults)
 
 
 def program(name: str) -> list[str]:

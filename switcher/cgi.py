@@ -6,7 +6,9 @@ ends with the connection (`switcher.http` sees to it).
 
 from __future__ import annotations
 
+import os
 import re
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -66,9 +68,20 @@ def _command(request: web.Request, switcher: Switcher, command: str) -> web.Resp
     )
     if said.id and not REQUEST_ID.fullmatch(said.id):
         raise BadRequest("id: 1 to 80 letters, digits or ._:@- wanted, a letter or digit first")
-    replace_durably(switcher.paths.command(command), msgspec.json.encode(said))
+    _put(switcher.paths.command(command), msgspec.json.encode(said))
     switcher.poke()
     return _page(f"{command} requested")
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Puts a command file there durably, dated to the nanosecond: the kernel's own stamps are too coarse to order
+    requests that come in a row."""
+    new = path.with_name(f".{path.name}.new")
+    replace_durably(new, content)
+    now_ns = time.time_ns()
+    os.utime(new, ns=(now_ns, now_ns))
+    new.rename(path)
+    sync_folder(path.parent)
 
 
 def _cloud_mode_active(_request: web.Request, switcher: Switcher) -> web.Response:

@@ -5,6 +5,7 @@ Looking is level-triggered, so a lost notification costs time but never a reques
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from pathlib import Path
@@ -39,52 +40,58 @@ class Command(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What lies in the watch directory: commands oldest first, run directories and end files by name."""
+    """What lies in the watch directory: commands oldest first, run directories and end files by name.
+
+    `strange` has the names of commands that are no regular files: links, pipes, directories.
+    """
 
     commands: tuple[str, ...]
     runs: dict[str, RunRef]
     ended: dict[str, int]
+    strange: tuple[str, ...] = ()
 
 
 def look(paths: NodePaths) -> Seen:
     """Returns what lies in the watch directory. Raises OSError."""
-    commands: list[tuple[int, bool, str]] = []
+    commands: list[tuple[int, bool, str]] = []  # sorts by time; of one moment, `include` counts as the later
     runs: dict[str, RunRef] = {}
     ended: dict[str, int] = {}
+    strange: list[str] = []
     with os.scandir(paths.watch_dir) as entries:
         for entry in entries:
             name = entry.name
             command = name.removeprefix(".").removesuffix(".taken")
             if command in COMMANDS:
-                taken = name != command
-                commands.append((0 if taken else entry.stat(follow_symlinks=False).st_mtime_ns, taken, name))
+                if not entry.is_file(follow_symlinks=False):
+                    strange.append(name)
+                    continue
+                with contextlib.suppress(FileNotFoundError):
+                    commands.append((entry.stat(follow_symlinks=False).st_mtime_ns, command == "include", name))
             elif (ref := parse_run(name)) and entry.is_dir(follow_symlinks=False):
                 runs[name] = ref
             elif match := END_FILE.fullmatch(name):
                 ended[name] = int(match[1])
-    # Of two files of the same moment, `include` counts as the later: HLT wins.
-    commands.sort(key=lambda item: (item[0], item[2] == "include"))
-    return Seen(tuple(name for _, _, name in commands), runs, ended)
+    return Seen(tuple(name for _, _, name in sorted(commands)), runs, ended, tuple(strange))
 
 
 def take(paths: NodePaths, name: str) -> Command | None:
     """Takes a command file out of the way and returns its request; None when it is gone or makes no sense.
 
-    Whoever writes the same name meanwhile makes a new file, so no request is lost between reading and removing.
+    Whoever writes the same name meanwhile makes a new file, so no request is lost between reading and removing. Nor
+    does one overtake another: a file that was made anew since it was seen waits for those that are older now.
     """
     command = name.removeprefix(".").removesuffix(".taken")
     taken = paths.watch_dir / f".{command}.taken"
     try:
         if name == command:
             (paths.watch_dir / name).rename(taken)
-        descriptor = os.open(taken, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        content, stat = _read(taken)
     except OSError as error:
         if not isinstance(error, FileNotFoundError):
             log.error("%s: command file can't be taken (%s)", paths.watch_dir / name, error.strerror)
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        stat = os.fstat(descriptor)
-        content = file.read(LARGEST_COMMAND_BYTES + 1)
+    if name == command and look(paths).commands[:1] != (taken.name,):
+        return None
     try:
         said = _said(content)
         request = Request(
@@ -102,9 +109,26 @@ def take(paths: NodePaths, name: str) -> Command | None:
         return None
 
 
+def clear_away(path: Path) -> None:
+    """Removes what stands in the place of a command file, but nothing that somebody may miss. Raises OSError."""
+    log.error("%s: neither a command file nor anything else of use; removed", path)
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
+
+
 def drop(path: Path) -> None:
     """Removes a file whose meaning is on disk elsewhere by now."""
     path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> tuple[bytes, os.stat_result]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, LARGEST_COMMAND_BYTES + 1), os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _said(content: bytes) -> CommandFile:

@@ -61,6 +61,7 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 5.0
 SAVE_AGAIN_S: Final = 1.0
+MOST_COMMANDS: Final = 20
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -303,16 +304,14 @@ class Switcher:
     async def _look(self) -> None:
         try:
             await self._in_hands(self._mend_mode)
+            await self._take_commands()
             seen = await self._in_hands(intake.look, self.paths)
             found = await self._in_hands(tokens.scan, self.paths)
         except OSError as error:
             log.error("%s: %s", error.filename, error.strerror)
             return
-        for name in seen.commands:
-            command = await self._in_hands(intake.take, self.paths, name)
-            if command is not None:
-                await self._follow([Requested(command.request)])
-                await self._file_work(intake.drop, command.taken)
+        for name in seen.strange:
+            await self._file_work(intake.clear_away, self.paths.watch_dir / name)
         for name, number in seen.ended.items():
             await self._follow([RunEnded(number)])
             await self._file_work(intake.drop, self.paths.watch_dir / name)
@@ -322,6 +321,23 @@ class Switcher:
         appeared = await self._in_hands(self._directories.appeared, self.paths, seen.runs)
         await self._follow(RunAppeared(ref) for ref in appeared)
         await self._follow([TokensSeen(len(found.cloud), found.outside)])
+
+    async def _take_commands(self) -> None:
+        """Deals with the command files, oldest first, with a fresh look before each: a newer one may have come."""
+        dealt_with: set[str] = set()
+        for _ in range(MOST_COMMANDS):
+            seen = await self._in_hands(intake.look, self.paths)
+            name = next((name for name in seen.commands if name not in dealt_with), None)
+            if name is None:
+                return
+            command = await self._in_hands(intake.take, self.paths, name)
+            if command is None:
+                dealt_with.add(name)
+                continue
+            dealt_with.add(command.taken.name)
+            await self._follow([Requested(command.request)])
+            await self._file_work(intake.drop, command.taken)
+        self.poke()
 
     def _mend_mode(self) -> None:
         """Writes the mode file again when somebody has removed it or written over it."""

@@ -1,0 +1,125 @@
+"""Past switches and summaries as tables for people, JSON lines and CSV for machines."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from collector.documents import PHASES
+from collector.history import Summary
+from collector.reading import Switchover
+
+Row = Sequence[str]
+Print = Callable[[str], None]
+
+PLAIN_COLUMNS = ("started", "node", "to", "outcome", "total s", *PHASES, "who", "reason")
+TERMINAL_COLUMNS = ("started", "node", "to", "outcome", "total s", "phases s", "who and why")
+SUMMARY_COLUMNS = ("to", "phase", "switches", "p50 s", "p95 s", "max s")
+CSV_COLUMNS = (
+    "started", "ended", "host", "appliance", "switch_id", "from_mode", "to", "outcome", "why",
+    "who", "reason", "was_stuck", "duration_s", *(f"{phase}_s" for phase in PHASES),
+)  # fmt: skip
+
+
+def plain_rows(found: Iterable[Switchover]) -> list[Row]:
+    """Returns one row for each switch, with a column for each phase: a dash where it was not gone through."""
+    return [
+        (
+            *_head(switch),
+            *(f"{switch.phases[phase]:.3f}" if phase in switch.phases else "-" for phase in PHASES),
+            switch.who or "-",
+            _why(switch) or "-",
+        )
+        for switch in found
+    ]
+
+
+def terminal_rows(found: Iterable[Switchover]) -> list[Row]:
+    """Returns one row for each switch, narrow enough for a terminal: all phases in one column."""
+    return [
+        (
+            *_head(switch),
+            " ".join(f"{name}={switch.phases[name]:.3f}" for name in PHASES if name in switch.phases),
+            ": ".join(text for text in (switch.who, _why(switch)) if text),
+        )
+        for switch in found
+    ]
+
+
+def _head(switch: Switchover) -> Row:
+    outcome = f"{switch.outcome} (stuck)" if switch.was_stuck else switch.outcome
+    started = switch.started[:19].replace("T", " ")
+    return started, switch.host, switch.to.value, outcome, f"{switch.duration_s:.3f}"
+
+
+def _why(switch: Switchover) -> str:
+    return "; ".join(text for text in (switch.reason, switch.why) if text)
+
+
+def summary_rows(found: Iterable[Summary]) -> list[Row]:
+    """Returns one row for each phase of each direction."""
+    return [
+        (summary.to.value, name, str(spread.n), f"{spread.p50_s:.3f}", f"{spread.p95_s:.3f}", f"{spread.max_s:.3f}")
+        for summary in found
+        for name, spread in summary.durations.items()
+    ]
+
+
+def outcome_lines(found: Iterable[Summary]) -> list[str]:
+    """Returns one line for each direction: how its switches ended."""
+    return [
+        f"to {summary.to.value}: "
+        + ", ".join(f"{n} {outcome}" for outcome, n in summary.outcomes.items())
+        + (f"; {summary.stuck} stuck on the way" if summary.stuck else "")
+        for summary in found
+    ]
+
+
+def draw(columns: Row, rows: Iterable[Row]) -> None:
+    """Draws a table on the terminal."""
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - a pipe needs none of it
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    drawn = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+    for name in columns:
+        wraps = name in ("phases s", "who and why")
+        drawn.add_column(name, justify="right" if name.endswith(" s") and not wraps else "left", no_wrap=not wraps)
+    for row in rows:
+        drawn.add_row(*(Text(cell, style=_colour(cell)) for cell in row))
+    Console().print(drawn)
+
+
+def _colour(cell: str) -> str:
+    if cell == "done":
+        return "green"
+    return "red" if cell in ("refused", "vms_failed") or cell.endswith("(stuck)") else ""
+
+
+def plain(columns: Row, rows: Iterable[Row], put: Print) -> None:
+    """Prints aligned columns."""
+    every = [columns, *rows]
+    widths = [max(len(row[at]) for row in every) for at in range(len(columns))]
+    for row in every:
+        put("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def json_lines(found: Iterable[Switchover | Summary], put: Print) -> None:
+    """Prints one JSON object a line."""
+    for each in found:
+        put(msgspec.json.encode(each).decode())
+
+
+def csv_lines(found: Iterable[Switchover], put: Print) -> None:
+    """Prints a header and one line for each switch; a phase it did not go through is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for switch in found:
+        fields = msgspec.to_builtins(switch) | {"was_stuck": "yes" if switch.was_stuck else "no"}
+        writer.writerow(fields | {f"{phase}_s": seconds for phase, seconds in switch.phases.items()})
+    put(text.getvalue().rstrip("\n"))

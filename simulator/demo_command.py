@@ -30,7 +30,7 @@ LOOK_EVERY_S: Final = 0.2
 VM_DELAYS: Final = {"*": {"start": {"delay_s": 2}, "stop": {"delay_s": 2}}}
 STORED_WITHIN_S: Final = 10.0
 LUMISECTION_S: Final = 1.0
-SVG_WIDTH: Final = 132
+SVG_WIDTH: Final = 144
 PICTURED_STEP: Final = 4  # two nodes in cloud, one on its way: the table shows most
 
 

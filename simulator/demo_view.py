@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -24,7 +25,7 @@ class Progress(NamedTuple):
 
 def picture(hosts: Sequence[str], seen: Sequence[Status | None], steps: Sequence[Progress]) -> Group:
     """Returns the table of nodes above the steps so far."""
-    table = Table(title="Four filter units of one appliance", title_justify="left", expand=True)
+    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
     for name, width in (("Node", 9), ("Mode", 17), ("Cores", 16), ("Run", 5), ("LS", 3), ("Age", 6)):
         table.add_column(name, min_width=width, justify="right" if name in ("Run", "LS", "Age") else "left")
     table.add_column("Waits for", ratio=1, min_width=44, no_wrap=True)
@@ -41,7 +42,7 @@ def _row(host: str, status: Status | None) -> tuple[Text | str, ...]:
     waits = status.blocker or (f"remembers run {status.waiting_run}" if status.waiting_run else "")
     return (
         host,
-        Text(f"● {status.mode.value}", style=MODES[status.mode].colour),
+        Text(f"● {status.mode.value}", style=f"bold {MODES[status.mode].colour}"),
         _cores(status.tokens),
         str(newest.number) if newest else "",
         lumisection,

@@ -95,7 +95,7 @@ def take(paths: NodePaths, name: str) -> Command | None:
     try:
         said = _said(content)
         request = Request(
-            id=said.id or f"file-{stat.st_ino}-{stat.st_mtime_ns}",
+            id=said.id or f"file-{stat.st_ino}-{stat.st_ctime_ns}",
             to=Wanted.HLT if command == "include" else Wanted.CLOUD,
             who=said.who or "file",
             reason=said.reason,

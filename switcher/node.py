@@ -312,14 +312,15 @@ class Switcher:
             return
         for name in seen.strange:
             await self._file_work(intake.clear_away, self.paths.watch_dir / name)
+        appeared = await self._in_hands(self._directories.appeared, self.paths, seen.runs)
+        await self._follow(RunAppeared(ref) for ref in appeared)
+        # After the starts: a run may have been announced and ended since the last look.
         for name, number in seen.ended.items():
             await self._follow([RunEnded(number)])
             await self._file_work(intake.drop, self.paths.watch_dir / name)
         present = {ref.number for ref in seen.runs.values()}
         vanished = [run.ref.number for run in self._state.runs if run.ref.number not in present]
         await self._follow(RunEnded(number, "vanished") for number in vanished)
-        appeared = await self._in_hands(self._directories.appeared, self.paths, seen.runs)
-        await self._follow(RunAppeared(ref) for ref in appeared)
         await self._follow([TokensSeen(len(found.cloud), found.outside)])
 
     async def _take_commands(self) -> None:
@@ -342,7 +343,7 @@ class Switcher:
     def _mend_mode(self) -> None:
         """Writes the mode file again when somebody has removed it or written over it."""
         try:
-            right = read_mode(self.paths.mode) is mode(self._state)
+            right = self.paths.mode.is_file() and read_mode(self.paths.mode) is mode(self._state)
         except Unreadable:
             right = False
         if not right:

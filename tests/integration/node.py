@@ -77,6 +77,10 @@ class Node:
             self.daemon.end()
         kill_left_behind(self.paths.state_dir)
 
+    def settle(self) -> None:
+        """Waits until the switcher knows from the cloud tool that no VMs run, so that it takes runs at once."""
+        wait_for("the first answer of the cloud tool", lambda: not self.state()["unproven"])
+
     @property
     def log(self) -> str:
         assert self.daemon is not None

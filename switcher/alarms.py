@@ -62,7 +62,9 @@ def delay_s(wake: Wake, config: NodeConfig, state: State, timeline: Timeline) ->
         return config.switch.kill_grace_s
     if wake.timer is Timer.STUCK:
         return config.switch.timeout_s(mode(state)) - elapsed_s(timeline.mode_since, now)
-    journey = timeline.journey
-    if journey is None or journey.request.deadline_s is None:
+    journey, request = timeline.journey, state.switch
+    if journey is None or request is None or request.deadline_s is None:
         return 0.0
-    return journey.request.deadline_s - elapsed_s(journey.started, now)
+    # One that a later request brought counts anew after a restart: rather late than early, for it kills jobs.
+    came_later = request.deadline_s != journey.request.deadline_s
+    return request.deadline_s - (0.0 if came_later else elapsed_s(journey.started, now))

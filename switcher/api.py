@@ -31,7 +31,7 @@ def add_routes(application: web.Application, switcher: Switcher, token: str) -> 
 
     def allowed(request: web.Request) -> bool:
         given = request.headers.get("Authorization", "")
-        return not token or hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+        return not token or hmac.compare_digest(given.encode(errors="replace"), f"Bearer {token}".encode())
 
     async def status(request: web.Request) -> web.Response:
         return _json(200, switcher.status()) if allowed(request) else _forbidden()

@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import click
 from aiohttp import web
@@ -20,6 +21,8 @@ from switcher import http
 from switcher.node import Switcher
 
 log = logging.getLogger("switcher")
+
+LAST_ANSWERS_S: Final = 1.0  # for callers whose request is under way at the end
 
 
 @click.group()
@@ -58,7 +61,9 @@ async def _serve(config: NodeConfig, reread: Callable[[], NodeConfig]) -> None:
     await node.start()
     gc.collect()
     gc.freeze()
-    runner = web.AppRunner(http.build(node, config.http, _token(config)), access_log=None, handle_signals=False)
+    runner = web.AppRunner(
+        http.build(node, config.http, _token(config)), access_log=None, shutdown_timeout=LAST_ANSWERS_S
+    )
     await runner.setup()
     await web.SockSite(runner, entrance).start()
     loop = asyncio.get_running_loop()

@@ -9,7 +9,7 @@ import msgspec
 from contract.modes import Wanted
 from contract.paths import RunRef
 from contract.request import Answer, Request, Verdict
-from switcher.states import Run, Told, Verb
+from switcher.states import Run, State, Told, Verb
 
 
 class Timer(StrEnum):
@@ -198,3 +198,6 @@ class Wake(Effect, frozen=True):
     timer: Timer
     attempt: int = 0
     after_s: float | None = None
+
+
+Step = tuple[State, tuple[Effect, ...]]

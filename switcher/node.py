@@ -228,8 +228,7 @@ class Switcher:
         self.showing.moved(state, self._timeline)
         for record in records:
             log_record(record)
-        if publish:
-            self._mount.poke()
+        self._mount.poke()
 
     # Effects
 

@@ -38,6 +38,7 @@ from switcher.events import (
     Woke,
     WorkEnded,
 )
+from switcher.rules.in_cloud import LASTING_ERRORS
 from switcher.states import Position, Run, State, Told, Verb, may_work, mode
 
 RUN = RunRef(100, "bu-1")
@@ -303,7 +304,7 @@ def test_an_unknown_node_whose_tokens_are_in_cloud_starts_in_cloud() -> None:
 def test_a_cloud_tool_that_fails_for_good_at_start_up_sends_the_node_home() -> None:
     state, _ = play(State(), Started(in_cloud=4, outside=0, known=False))
     asked_for: list[Wanted] = []
-    for _ in range(machine.LASTING_ERRORS):
+    for _ in range(LASTING_ERRORS):
         assert asked_for == []
         state, effects = play(state, STATUS_ERROR)
         asked_for = [effect.to for effect in effects if isinstance(effect, Ask)]

@@ -1,0 +1,101 @@
+"""Rules of `draining` and `handing_over`: from HLT to the cloud folder."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from contract.modes import Vms, Wanted
+from contract.request import Answer, Verdict
+from switcher.events import (
+    Effect,
+    IgniterSaid,
+    MoveTokens,
+    Reply,
+    Said,
+    Step,
+    Timer,
+    TokensMoved,
+    Woke,
+    WorkEnded,
+)
+from switcher.rules.anywhere import anywhere_woke, move_failed, newest, work_ended
+from switcher.rules.entering import (
+    drained,
+    end_switch,
+    enter_cloud,
+    enter_hlt,
+    enter_return,
+    enter_stopping_vms,
+    ignite,
+    tell,
+    tell_all,
+)
+from switcher.states import State, Told, Verb
+
+
+def draining_igniter_said(state: State, event: IgniterSaid) -> Step:
+    """A cloud tool that works clears the way: the jobs are told to end. One that doesn't refuses the switch."""
+    state = replace(state, asked=None)
+    if state.cleared:
+        return state, ()
+    if event.verb is not Verb.STATUS:
+        return ignite(state, Verb.STATUS)
+    state = replace(state, unproven=False)
+    if event.said is Said.ERROR:
+        return _refuse_switch(state, f"the cloud tool says: {event.why}")
+    if event.said is Said.RUNNING:
+        state = replace(state, vms=Vms.UP)
+    going_on = [run.ref for run in state.runs if not run.ended]
+    state, told = tell(replace(state, cleared=True, waiting=newest(state.waiting, *going_on)))
+    replies = (Reply(Answer(id=state.switch.id, verdict=Verdict.ACCEPTED)),) if state.switch else ()
+    state, more = drained(state)
+    return state, (*replies, *told, *more)
+
+
+def _refuse_switch(state: State, why: str) -> Step:
+    """Nothing was touched yet: back to HLT. Tokens that somebody moved by hand go back too.
+
+    VMs that were seen running, by a tool that fails now, must be proven down first.
+    """
+    effects: list[Effect] = []
+    if state.switch is not None:
+        answer = Answer(id=state.switch.id, verdict=Verdict.REFUSED, reason=why)
+        state = replace(state, answered=tuple(answer if old.id == answer.id else old for old in state.answered))
+        effects.append(Reply(answer))
+    state, ended = end_switch(state, "refused", why)
+    if state.vms is not Vms.DOWN:
+        state, entered = enter_stopping_vms(replace(state, wanted=Wanted.HLT))
+        return state, (*effects, *ended, *entered)
+    state, entered = enter_hlt(state)
+    return state, (*effects, *ended, MoveTokens(Wanted.HLT), *entered)
+
+
+def draining_work_ended(state: State, event: WorkEnded) -> Step:
+    """The last run that ends lets the cores go."""
+    state, noted = work_ended(state, event)
+    state, effects = drained(state)
+    return state, (*noted, *effects)
+
+
+def draining_woke(state: State, event: Woke) -> Step:
+    """The ladder of a deadline: asked, terminated, killed."""
+    if event.timer is Timer.DEADLINE:
+        state = replace(state, overdue=state.switch is not None)
+        return tell(state) if state.cleared and state.overdue else (state, ())
+    if event.timer is Timer.KILL and any(run.told is Told.TERMINATE for run in state.runs):
+        return tell_all(state, Told.KILL)
+    return anywhere_woke(state, event)
+
+
+def handing_over_tokens_moved(state: State, event: TokensMoved) -> Step:
+    """With every token in the cloud folder the VMs may start. HLT does not wait for a move that fails."""
+    if event.to is not Wanted.CLOUD:
+        return state, ()
+    if state.wanted is Wanted.HLT:
+        return enter_return(state)
+    return move_failed(state, event) if event.error else enter_cloud(state)
+
+
+def handing_over_woke(state: State, event: Woke) -> Step:
+    """Tries the move again."""
+    return (state, (MoveTokens(Wanted.CLOUD),)) if event.timer is Timer.RETRY else anywhere_woke(state, event)

@@ -1,0 +1,90 @@
+"""A request to be elsewhere: accepted, already so, or overtaken by a newer one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from contract.modes import Vms, Wanted
+from contract.request import Answer, Request, Verdict
+from switcher.events import (
+    Effect,
+    EndSwitch,
+    NoteRequest,
+    Reply,
+    Requested,
+    Step,
+    Timer,
+    Wake,
+)
+from switcher.rules.entering import enter_draining, enter_hlt, enter_stopping_vms, tell
+from switcher.states import Position, State, mode
+
+REMEMBERED_REQUESTS: Final = 64
+
+
+def on_request(state: State, event: Requested) -> Step:
+    """A new request turns the wanted mode round, or finds it as it is; a known id changes nothing."""
+    request = event.request
+    known = next((answer for answer in state.answered if answer.id == request.id), None)
+    if known is not None:
+        newest = state.answered[-1].id
+        if known.verdict is Verdict.ACCEPTED and known.id != newest:
+            known = replace(known, verdict=Verdict.NEWER, reason=f"request {newest} came later")
+        return state, (Reply(known),)
+    if request.to is state.wanted:
+        return _already(state, request)
+    effects: list[Effect] = []
+    if state.switch is not None:
+        effects.append(EndSwitch("superseded", f"{request.who or 'somebody'} asked for {request.to.value}"))
+        if under_check(state):
+            effects.append(Reply(Answer(id=state.switch.id, verdict=Verdict.NEWER, reason=f"request {request.id}")))
+    effects.append(NoteRequest(request, Verdict.ACCEPTED))
+    if request.deadline_s is not None:
+        effects.append(Wake(Timer.DEADLINE, after_s=request.deadline_s))
+    state = _remember(state, Answer(id=request.id, verdict=Verdict.ACCEPTED))
+    state, more = _turned(replace(state, wanted=request.to, switch=request, overdue=False))
+    if not under_check(state):
+        effects.append(Reply(state.answered[-1]))
+    return state, (*effects, *more)
+
+
+def _already(state: State, request: Request) -> Step:
+    """The node is there or on its way; more hurry or a deadline still counts while it is on its way."""
+    answer = Answer(id=request.id, verdict=Verdict.ALREADY, reason=f"{mode(state).value} since an earlier request")
+    effects: list[Effect] = [NoteRequest(request, Verdict.ALREADY), Reply(answer)]
+    state = _remember(state, answer)
+    if state.switch is not None:
+        hurried = replace(state.switch, hurry=state.switch.hurry or request.hurry)
+        if request.deadline_s is not None:
+            hurried = replace(hurried, deadline_s=request.deadline_s)
+            effects.append(Wake(Timer.DEADLINE, after_s=request.deadline_s))
+        state = replace(state, switch=hurried)
+        if state.position is Position.DRAINING and state.cleared:
+            state, more = tell(state)
+            effects.extend(more)
+    return state, tuple(effects)
+
+
+def _remember(state: State, answer: Answer) -> State:
+    return replace(state, answered=(*state.answered, answer)[-REMEMBERED_REQUESTS:])
+
+
+def under_check(state: State) -> bool:
+    """Returns whether nothing has been touched yet: the cloud tool is still being asked whether it works."""
+    return state.position is Position.DRAINING and not state.cleared
+
+
+def _turned(state: State) -> Step:
+    """The wanted mode has just turned round; positions not named here carry on and decide at their end."""
+    leaving = state.wanted is Wanted.CLOUD
+    if state.position is Position.HLT:
+        return enter_draining(state)
+    if state.position is Position.DRAINING:
+        if under_check(state):
+            return enter_hlt(state) if state.vms is Vms.DOWN else enter_stopping_vms(state)
+        return tell(state) if leaving else (state, ())
+    if state.position is Position.CLOUD:
+        return enter_stopping_vms(state)
+    return state, ()

@@ -51,7 +51,7 @@ def fold(view: JournalView, record: AnyRecord) -> JournalView:
             return _in_mode(view, record.mode, record.time)
         case MoveRecord():
             moved = _in_mode(view, record.mode, record.time)
-            return replace(moved, switch_id=record.switch_id or view.switch_id, vms=record.vms)
+            return replace(moved, switch_id=record.switch_id, vms=record.vms)
         case RequestRecord() if record.verdict == Verdict.ACCEPTED.value:
             return replace(view, switch_id=record.id)
         case SwitchRecord() if record.id == view.switch_id:

@@ -23,7 +23,7 @@ import msgspec
 from collector.documents import BOX, SWITCHOVER, Captured, Document, document_id
 from contract.errors import Surroundings
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("collector")
 
 VERSION: Final = 1
 SCHEMA: Final = f"""

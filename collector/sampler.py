@@ -9,12 +9,13 @@ from collector.documents import BOX, Captured, Document, box_document, switchove
 from collector.facts import ModeNow, mode_now
 from collector.log import Keep, Log, LogTrouble
 from collector.metrics import Metrics, Snapshot
-from collector.sources import BoxSource, JournalSource, ModeSource, NewSwitches, Trouble, cores
+from collector.sources import BoxSource, JournalSource, ModeSource, NewSwitches, cores
+from collector.trouble import Trouble
 from contract.config import NodeConfig
 from contract.modes import Mode
 from contract.times import unix
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("collector")
 
 
 class Sampler:

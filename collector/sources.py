@@ -12,6 +12,7 @@ import msgspec
 
 from collector.documents import Sighting, dated
 from collector.facts import JournalView, Published, fold
+from collector.trouble import Trouble
 from contract.box import Box, BuBox, read_box
 from contract.errors import HltmodeError, Unreadable
 from contract.journal import SwitchRecord, read_journal
@@ -19,7 +20,7 @@ from contract.modefile import read_mode
 from contract.mount import Mount
 from contract.paths import CORE_TOKEN, NodePaths
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("collector")
 
 # The words of hltd's box file for the folders of core tokens (hltd-contract: Node layout).
 CORE_STATES: Final = {
@@ -42,22 +43,6 @@ def signature(path: Path) -> Signature:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-class Trouble:
-    """One source's trouble, logged when it changes and not at every look."""
-
-    def __init__(self, good_again: str) -> None:
-        self.words = ""
-        self._good_again = good_again
-
-    def say(self, words: str) -> None:
-        """Takes over what is wrong now; empty for nothing."""
-        if words and words != self.words:
-            log.warning("%s", words)
-        elif self.words and not words:
-            log.info("%s", self._good_again)
-        self.words = words
 
 
 class ModeSource:

@@ -21,7 +21,7 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("collector")
 
 # A notified watcher looks now and then all the same: the folder may have been replaced by another of its name.
 SAFETY_LOOK_S: Final = 1.0

@@ -20,6 +20,7 @@ def replace_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
+        os.fchmod(descriptor, mode)  # others read these files, whatever this process's umask
         view = memoryview(content)
         while view:
             view = view[os.write(descriptor, view) :]

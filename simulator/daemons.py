@@ -52,7 +52,7 @@ class Daemon:
 
     def wait_ready(self, timeout_s: float = READY_WITHIN_S) -> None:
         """Waits for the line with the word `ready`. Raises Surroundings when the process ends before, or TimedOut."""
-        self.wait_said("ready", timeout_s)
+        self.wait_said("ready: ", timeout_s)
 
     def wait_said(self, words: str, timeout_s: float = READY_WITHIN_S) -> None:
         """Waits until the process has put out `words`. Raises Surroundings or TimedOut."""

@@ -9,6 +9,7 @@ tokens where runs may work, runs of which nothing is left reported as ended.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import uuid
 from collections import deque
@@ -288,7 +289,9 @@ class Switcher:
         def ended(code: int | None) -> None:
             self._mailbox.put_nowait(ProcessEnded(child.pid, code))
 
-        self._loop.call_soon_threadsafe(processes.watch, child, self._loop, ended)
+        # Children of a job must not work on a core that has another owner by then.
+        watch = functools.partial(processes.watch, child, self._loop, ended, with_group=True)
+        self._loop.call_soon_threadsafe(watch)
 
     # Looking
 

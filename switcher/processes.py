@@ -94,8 +94,13 @@ def kill_group(pid: int, *, patience_s: float = 2.0) -> None:
         os.close(descriptor)
 
 
-def watch(child: Child, loop: asyncio.AbstractEventLoop, ended: Callable[[int | None], None]) -> None:
-    """Calls `ended` once in `loop` when the process ends: with its exit code, or None when that can't be known."""
+def watch(
+    child: Child, loop: asyncio.AbstractEventLoop, ended: Callable[[int | None], None], *, with_group: bool = False
+) -> None:
+    """Calls `ended` once in `loop` when the process ends: with its exit code, or None when that can't be known.
+
+    With `with_group`, what the process has left behind in its group is killed first.
+    """
     try:
         descriptor = os.pidfd_open(child.pid)
     except ProcessLookupError:
@@ -105,6 +110,8 @@ def watch(child: Child, loop: asyncio.AbstractEventLoop, ended: Callable[[int | 
     def readable() -> None:
         loop.remove_reader(descriptor)
         os.close(descriptor)
+        if with_group:
+            signal_group(child.pid, signal.SIGKILL)
         ended(child.popen.wait() if child.popen else None)
 
     loop.add_reader(descriptor, readable)

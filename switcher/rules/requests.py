@@ -29,9 +29,10 @@ def on_request(state: State, event: Requested) -> Step:
     request = event.request
     known = next((answer for answer in state.answered if answer.id == request.id), None)
     if known is not None:
-        newest = state.answered[-1].id
-        if known.verdict is Verdict.ACCEPTED and known.id != newest:
-            known = replace(known, verdict=Verdict.NEWER, reason=f"request {newest} came later")
+        # Only one that was accepted later has undone it, not one for the same or one that was refused.
+        accepted = [answer.id for answer in state.answered if answer.verdict is Verdict.ACCEPTED]
+        if known.verdict is Verdict.ACCEPTED and known.id != accepted[-1]:
+            known = replace(known, verdict=Verdict.NEWER, reason=f"request {accepted[-1]} came later")
         return state, (Reply(known),)
     if request.to is state.wanted:
         return _already(state, request)

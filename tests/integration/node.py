@@ -66,6 +66,7 @@ class Node:
     def kill(self) -> None:
         assert self.daemon is not None
         self.daemon.kill()
+        self.daemon.end()
 
     def end(self) -> int:
         assert self.daemon is not None

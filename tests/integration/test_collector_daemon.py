@@ -8,11 +8,13 @@ import random
 import re
 import resource
 import signal
+import socket
 import sqlite3
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -23,14 +25,13 @@ from collector import metrics as names
 from collector.documents import BOX, SWITCHOVER
 from collector.mode_series import MODE
 from contract.box import write_box
-from contract.errors import Surroundings
 from contract.journal import Journal, RequestRecord
 from contract.modefile import write_mode
 from contract.modes import Mode, Wanted
 from contract.times import hltd_date, iso
 from simulator.daemons import Daemon
 from simulator.node_files import lay_out
-from tests.integration.node import free_port, wait_for
+from tests.integration.node import wait_for
 from tests.unit.test_collector_facts import NOW_S, ended, make_box, move
 
 RARELY = "collector.interval_s=600"
@@ -61,6 +62,7 @@ class Collector:
 
     def clean(self) -> None:
         for daemon in self.daemons:
+            daemon.process.kill()
             daemon.end()
 
     def box(self, **fields: object) -> None:
@@ -90,6 +92,9 @@ class Collector:
                 found.setdefault(sample.name, {})[tuple(sorted(sample.labels.values()))] = sample.value
         return found
 
+    def shows(self, mode: Mode) -> bool:
+        return self.gauge(MODE, mode.value) == 1.0
+
     def gauge(self, name: str, *labels: str) -> float | None:
         return self.scrape().get(name, {}).get(labels)
 
@@ -114,7 +119,7 @@ def test_a_change_of_the_mode_is_kept_and_shown_without_waiting_for_the_next_sam
     node.start(RARELY)
     for mode in (Mode.ACTIVATING_CLOUD, Mode.CLOUD, Mode.DEACTIVATING_CLOUD):
         write_mode(node.paths.mode, mode)
-        wait_for(f"{mode} is shown", lambda wanted=mode: node.gauge(MODE, wanted.value) == 1.0, 5.0)
+        wait_for(f"{mode} is shown", partial(node.shows, mode), 5.0)
     assert node.modes() == ["HLT", "activatingCloud", "cloud", "deactivatingCloud"]
     assert sum(node.scrape()[MODE].values()) == 1.0
 
@@ -146,12 +151,12 @@ def test_every_switch_is_kept_exactly_once_however_often_the_collector_is_killed
     node: Collector, journal: Journal
 ) -> None:
     dice = random.Random()
-    seq, switches = 0, []
+    seq = 0
+    switches: list[int] = []
     for _ in range(7):
         daemon = node.start("collector.interval_s=0.01", ready=False)
         end_s = time.monotonic() + dice.uniform(0.35, 0.9)
         while time.monotonic() < end_s:
-            batch: list[object] = []
             for _ in range(dice.randint(1, 4)):
                 seq += 1
                 if dice.random() < 0.3:
@@ -240,8 +245,6 @@ def test_a_full_disk_stops_neither_samples_nor_metrics_and_is_over_when_there_is
     wait_for("the log is up", lambda: node.gauge(names.LOG_UP) == 1.0)
     assert "written again" in node.said
     assert len(node.documents(SWITCHOVER)) == 1
-    os.kill(daemon.pid, signal.SIGSTOP)  # so that metrics and log are of one moment
-    os.kill(daemon.pid, signal.SIGCONT)
     daemon.end()
     with closing(sqlite3.connect(node.paths.log)) as connection:
         counts = dict(connection.execute("SELECT what, n FROM counts WHERE kind = 'box'").fetchall())
@@ -295,13 +298,9 @@ def test_sighup_takes_over_the_interval_and_names_what_takes_a_restart(node: Col
 def test_what_a_person_can_cause_is_one_line_and_an_exit_code(
     node: Collector, code: int, words: str, sets: Callable[[int], list[str]]
 ) -> None:
-    taken = free_port()
-    import socket
-
-    with socket.create_server(("127.0.0.1", taken)):
-        daemon = node.start(*sets(taken), ready=False)
-        with pytest.raises(Surroundings, match=f"exit {code}"):
-            daemon.wait_ready()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        daemon = node.start(*sets(taken.getsockname()[1]), ready=False)
+        assert daemon.process.wait(10) == code, daemon.said
     assert words in daemon.said
     assert daemon.said.count("\n") == 1
 
@@ -309,7 +308,6 @@ def test_what_a_person_can_cause_is_one_line_and_an_exit_code(
 def test_a_second_collector_of_the_same_node_is_turned_away(node: Collector) -> None:
     first = node.start(RARELY)
     second = node.start(RARELY, ready=False)
-    with pytest.raises(Surroundings, match="exit 4"):
-        second.wait_ready()
+    assert second.process.wait(10) == 4, second.said
     assert f"pid {first.pid}" in second.said
     assert first.process.poll() is None

@@ -24,7 +24,9 @@ def make_box(cloud_state: str = "off", **ours: object) -> Box:
     return msgspec.convert(fields | ours, Box)
 
 
-def move(seq: int, before: Mode, after: Mode, second: int, vms: Vms = Vms.DOWN, switch: str | None = "r1") -> MoveRecord:
+def move(
+    seq: int, before: Mode, after: Mode, second: int, vms: Vms = Vms.DOWN, switch: str | None = "r1"
+) -> MoveRecord:
     return MoveRecord(
         seq=seq, time=iso(NOW_S + second), switch_id=switch, from_mode=before, mode=after, from_position="hlt",
         position="draining", wanted=Wanted.CLOUD, vms=vms,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from collector.history import Wish, moment_s, percentile, select, summarize
 from collector.reading import Switchover
-from contract.modes import Mode, Wanted
+from contract.modes import Wanted
 from contract.times import iso
 from tests.unit.test_collector_facts import NOW_S
 
@@ -14,10 +15,11 @@ from tests.unit.test_collector_facts import NOW_S
 def switch(at_s: float, duration_s: float = 1.0, *, to: Wanted = Wanted.CLOUD, **fields: str | bool) -> Switchover:
     phases = {"check": 0.5, "drain": duration_s - 0.5} if to is Wanted.CLOUD else {"stop_vms": duration_s}
     known = {"host": "fu-1", "appliance": "bu-1", "switch_id": f"r{at_s:g}", "outcome": "done", "who": "shift"}
-    return Switchover(
-        **(known | fields), from_mode=Mode.HLT, to=to, started=iso(NOW_S + at_s),
-        ended=iso(NOW_S + at_s + duration_s), duration_s=duration_s, phases=phases,
-    )  # type: ignore[arg-type]  # fmt: skip
+    facts = {
+        "from_mode": "HLT", "to": to, "started": iso(NOW_S + at_s), "ended": iso(NOW_S + at_s + duration_s),
+        "duration_s": duration_s, "phases": phases,
+    }  # fmt: skip
+    return msgspec.convert(known | facts | fields, Switchover)
 
 
 def ids(found: list[Switchover]) -> list[str]:

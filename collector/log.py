@@ -43,7 +43,7 @@ PRAGMA user_version = {VERSION};
 
 # What goes first when the log is full; by age only the first kind goes, for switches are few and asked about late.
 LEAST_WORTH_FIRST: Final = (BOX, SWITCHOVER)
-KEEP_BYTES: Final = 1 << 30
+
 AT_ONCE: Final = 64  # bounds the work of one append; also what a wildly wrong clock can take away at once
 ROUNDS: Final = 16
 
@@ -67,7 +67,7 @@ class Keep(msgspec.Struct, frozen=True):
     """How long box documents are kept, and how many bytes all documents may take."""
 
     days: float
-    bytes: int = KEEP_BYTES
+    bytes: int = 1 << 30
 
 
 class Log:

@@ -82,8 +82,9 @@ class Sampler:
         self._log.close()
 
     def _keep(self, documents: list[Captured], new: NewSwitches, now_s: float) -> bool:
+        limits = self.config.collector
         try:
-            self._log.append(documents, new.upto, Keep(self.config.collector.keep_days), now_s)
+            self._log.append(documents, new.upto, Keep(limits.keep_days, limits.keep_bytes), now_s)
         except LogTrouble as error:
             self._trouble.say(str(error))
             return False

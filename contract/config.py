@@ -9,9 +9,12 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import re
 import socket
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -98,13 +101,51 @@ class Switch(msgspec.Struct, frozen=True, kw_only=True):
         }.get(mode, 0.0)
 
 
+class Role(StrEnum):
+    """What a collector serves: its own node, or as a BU's agent every node whose box file lies on the BU."""
+
+    NODE = "node"
+    APPLIANCE = "appliance"
+
+
 class Collector(msgspec.Struct, frozen=True, kw_only=True):
-    """The telemetry agent. The log keeps documents for `keep_days`."""
+    """The telemetry agent. The log keeps box documents for `keep_days`, and no more than `keep_bytes` in all."""
 
     interval_s: Positive = 5.0
     metrics_bind: str = "0.0.0.0"  # noqa: S104 - Prometheus scrapes from another host
     metrics_port: Port = 9109
     keep_days: Positive = 30.0
+    keep_bytes: Annotated[int, msgspec.Meta(ge=1 << 20)] = 1 << 30
+    role: Role = Role.NODE
+
+
+class Product(StrEnum):
+    """Which server a sink writes to; each is spoken to through its own client."""
+
+    ELASTICSEARCH = "elasticsearch"
+    OPENSEARCH = "opensearch"
+
+
+class Sink(msgspec.Struct, frozen=True, kw_only=True):
+    """One index server to which documents are sent; `[[sink]]` may stand several times, each with its own cursor.
+
+    `name` tells sinks apart in log lines, gauges and cursors. Secrets are files: their first line is the secret.
+    `backlog_per_s` limits documents a second while a backlog is worked off, newest first. `hltd_form` also upserts
+    the newest box of each host into `boxinfo_<subsystem>_write`, as hltd does.
+    """
+
+    kind: Product
+    hosts: Annotated[list[str], msgspec.Meta(min_length=1)]
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")] = "index"
+    username_file: str = ""
+    password_file: str = ""
+    api_key_file: str = ""
+    ca_file: str = ""
+    timeout_s: Positive = 30.0
+    batch_documents: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
+    batch_bytes: Annotated[int, msgspec.Meta(ge=1 << 10, le=50 << 20)] = 4 << 20
+    backlog_per_s: Positive = 2000.0
+    hltd_form: bool = False
 
 
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +157,7 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     jobs: Jobs = msgspec.field(default_factory=Jobs)
     switch: Switch = msgspec.field(default_factory=Switch)
     collector: Collector = msgspec.field(default_factory=Collector)
+    sink: list[Sink] = msgspec.field(default_factory=list)
 
     @property
     def paths(self) -> NodePaths:
@@ -147,6 +189,7 @@ def load(path: Path | None, *, environment: Mapping[str, str] = os.environ, sets
     except msgspec.ValidationError as error:
         message, _, key = str(error).partition(" - at `$.")
         raise ConfigError(f"{where}: {key.rstrip('`') or 'file'}: {message}") from error
+    _check_sinks(config.sink, where)
     for network in config.http.allow:
         try:
             ipaddress.ip_network(network)
@@ -177,16 +220,29 @@ def _overlay(table: Table, section: str, key: str, text: str, source: str) -> No
 
 
 def _known_keys(table: Table, where: str) -> None:
-    sections = {field.name: field.type for field in msgspec.structs.fields(NodeConfig)}
+    sections = {field.name: field.type for field in msgspec.structs.fields(NodeConfig)} | {"sink": Sink}
     for section, inner in table.items():
         if section not in sections:
             raise ConfigError(f"{where}: [{section}] is unknown{_nearest(section, sections)}")
-        if not isinstance(inner, dict):
-            raise ConfigError(f"{where}: {section} must be a section, written [{section}]")
+        tables = inner if section == "sink" else [inner]
+        if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
+            written = "[[sink]]" if section == "sink" else f"[{section}]"
+            raise ConfigError(f"{where}: {section} must be a section, written {written}")
         keys = sections[section].__struct_fields__
-        for key in inner:
+        for key in (key for each in tables for key in each):
             if key not in keys:
                 raise ConfigError(f"{where}: {section}.{key} is unknown{_nearest(key, keys)}")
+
+
+def _check_sinks(sinks: Iterable[Sink], where: str) -> None:
+    for name, count in Counter(sink.name for sink in sinks).items():
+        if count > 1:
+            raise ConfigError(f"{where}: sink.name: {count} sinks are called {name}; give each a name of its own")
+    for sink in sinks:
+        if bad := [host for host in sink.hosts if not re.fullmatch(r"https?://[^/\s@]+", host)]:
+            raise ConfigError(f"{where}: sink.hosts: {bad[0]}: write it as https://host:port, without user or path")
+        if bool(sink.username_file) is not bool(sink.password_file) or (sink.api_key_file and sink.username_file):
+            raise ConfigError(f"{where}: sink {sink.name}: username_file with password_file, or api_key_file alone")
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

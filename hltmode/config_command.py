@@ -12,7 +12,10 @@ from typing import NamedTuple
 import click
 import msgspec
 
-from contract.config import PREFIX, NodeConfig, load
+from contract.config import PREFIX, NodeConfig, Sink, load
+
+
+DEFAULT = "default"
 
 
 class Key(NamedTuple):
@@ -49,16 +52,17 @@ def check(file: Path | None, sets: tuple[str, ...], *, as_json: bool) -> None:
             click.secho(f"\n[{section}]", bold=True, nl=False)
             click.secho(f"  {_meaning(section)}", dim=True)
         line = f"{key.key} = {msgspec.json.encode(key.value).decode()}"
-        click.echo(line if key.source == "default" else f"{line:<60}  # {key.source}")
+        click.echo(line if key.source == DEFAULT else f"{line:<60}  # {key.source}")
 
 
 def explained(config: NodeConfig, file: Path | None, sets: Iterable[str]) -> Iterable[Key]:
-    """Yields the keys of `config` in the order of the sections."""
+    """Yields the keys of `config` in the order of the sections; those of a sink under `sink.<name>`."""
     in_file = tomllib.loads(file.read_text()) if file else {}
     flags = {flag.partition("=")[0].strip() for flag in sets}
     for section in NodeConfig.__struct_fields__:
-        part = getattr(config, section)
-        for key in part.__struct_fields__:
+        if section == "sink":
+            continue
+        for key, value in _items(getattr(config, section)):
             variable = f"{PREFIX}{section}_{key}".upper()
             if f"{section}.{key}" in flags:
                 source = "--set"
@@ -67,8 +71,15 @@ def explained(config: NodeConfig, file: Path | None, sets: Iterable[str]) -> Ite
             elif key in in_file.get(section, {}):
                 source = str(file)
             else:
-                source = "default"
-            yield Key(section, key, getattr(part, key), source)
+                source = DEFAULT
+            yield Key(section, key, value, source)
+    for sink, written in zip(config.sink, in_file.get("sink", []), strict=True):
+        for key, value in _items(sink):
+            yield Key(f"sink.{sink.name}", key, value, str(file) if key in written else DEFAULT)
+
+
+def _items(part: msgspec.Struct) -> Iterable[tuple[str, object]]:
+    return ((key, getattr(part, key)) for key in part.__struct_fields__)
 
 
 def keys_by_section(keys: Iterable[Key]) -> dict[str, dict[str, dict[str, object]]]:
@@ -80,5 +91,5 @@ def keys_by_section(keys: Iterable[Key]) -> dict[str, dict[str, dict[str, object
 
 
 def _meaning(section: str) -> str:
-    kind = type(getattr(NodeConfig(), section))
+    kind = Sink if section.startswith("sink.") else type(getattr(NodeConfig(), section))
     return (inspect.getdoc(kind) or "").splitlines()[0]

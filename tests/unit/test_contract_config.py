@@ -76,6 +76,31 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         load(tmp_path / "nowhere.toml", environment={})
 
 
+SINK = "[[sink]]\nkind = 'opensearch'\nhosts = ['https://es:9200']\n"
+
+
+def test_sinks_may_stand_several_times(tmp_path: Path) -> None:
+    config = load(written(tmp_path, SINK + SINK + "name = 'other'\nbatch_documents = 10\n"), environment={})
+    assert [(sink.name, sink.batch_documents) for sink in config.sink] == [("index", 1000), ("other", 10)]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (SINK + SINK, "2 sinks are called index"),
+        (SINK + "hots = []\n", "sink.hots is unknown; did you mean hosts?"),
+        (SINK.replace("https://es", "https://user:secret@es"), "without user or path"),
+        (SINK + "username_file = '/x'\n", "username_file with password_file"),
+        (SINK.replace("opensearch", "solr"), "sink"),
+        ("sink = 1\n", "written [[sink]]"),
+    ],
+)
+def test_a_mistake_in_a_sink_is_named(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(written(tmp_path, text), environment={})
+    assert words in str(caught.value)
+
+
 def test_only_modes_on_the_way_can_get_stuck() -> None:
     limits = {mode: NodeConfig().switch.timeout_s(mode) for mode in Mode}
     assert limits == {Mode.HLT: 0.0, Mode.ACTIVATING_CLOUD: 240.0, Mode.CLOUD: 0.0, Mode.DEACTIVATING_CLOUD: 120.0}

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import shutil
+from pathlib import Path
 from typing import Final
 
 from contract.config import Igniter as Settings
@@ -69,10 +70,16 @@ class Igniter:
     def end_orphans(self) -> None:
         """Kills calls of an earlier switcher that still run; VMs they started have other command lines."""
         for found in processes.marked(self._paths.state_dir):
-            tail = tuple(self.settings.command[1:])
-            if found.mark.get(processes.ROLE) == ROLE and found.command[-len(tail) - 1 : -1] == tail:
+            if found.mark.get(processes.ROLE) == ROLE and self._is_call(found.command):
                 log.warning("pid %d: a cloud tool call of an earlier switcher still runs; killed", found.pid)
                 processes.kill_group(found.pid)
+
+    def _is_call(self, command: tuple[str, ...]) -> bool:
+        """Returns whether `command` ends as a call of the tool does; before it there may be an interpreter."""
+        program, *arguments = self.settings.command
+        *called, verb = command[-len(arguments) - 2 :]
+        names = [Path(part).name for part in called[:1]]
+        return verb in set(Verb) and names == [Path(program).name] and called[1:] == arguments
 
 
 def meaning(verb: Verb, code: int | None, words: str) -> IgniterSaid:

@@ -18,10 +18,11 @@ from typing import Final, NamedTuple
 
 log = logging.getLogger(__name__)
 
-NODE: Final = "HLTMODE_NODE"
-ROLE: Final = "HLTMODE_ROLE"
-RUN: Final = "HLTMODE_RUN"
-CORES: Final = "HLTMODE_CORES"
+# "mark" is no section of the configuration, so a program that bears these may call `hltmode` itself.
+NODE: Final = "HLTMODE_MARK_NODE"
+ROLE: Final = "HLTMODE_MARK_ROLE"
+RUN: Final = "HLTMODE_MARK_RUN"
+CORES: Final = "HLTMODE_MARK_CORES"
 
 
 class Found(NamedTuple):

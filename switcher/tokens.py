@@ -75,8 +75,8 @@ def move(paths: NodePaths, names: Iterable[str], to: str) -> None:
 
 def move_to_cloud(paths: NodePaths) -> None:
     """Moves every core token, of whatever state, to the cloud. Raises OSError naming the token."""
-    tokens = scan(paths)
-    move(paths, sorted(tokens.every - frozenset(tokens.cloud), key=_number), "cloud")
+    outside = scan(paths)._replace(cloud=())
+    move(paths, sorted(outside.every, key=_number), "cloud")
 
 
 def move_from_cloud(paths: NodePaths) -> None:

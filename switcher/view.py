@@ -87,6 +87,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     switch: SwitchView | None
     runs: tuple[RunView, ...]
     waiting_run: int | None
+    mount_trouble: str
     tokens: dict[str, int]
     journal_seq: int
 
@@ -208,6 +209,7 @@ def build_status(shot: Snapshot, who: Identity, now: Now) -> Status:
         switch=switch,
         runs=shot.runs,
         waiting_run=state.waiting.number if state.waiting else None,
+        mount_trouble=shot.mount_trouble,
         tokens={name: len(names) for name, names in counts},
         journal_seq=timeline.seq,
     )

@@ -86,7 +86,7 @@ class Work:
         if stray:
             log.warning("core tokens %s were online without a job; idle again", ", ".join(stray))
             tokens.move(self._paths, stray, "idle")
-        idle = [*found.idle, *stray]
+        idle = [name for name in (*found.idle, *stray) if name not in owned]
         size = self.settings.cores_per_job
         for ref in refs:
             work = self.runs.get(ref.number)
@@ -94,7 +94,10 @@ class Work:
                 continue
             for cores in [cores for cores, due_s in work.due.items() if due_s <= now_s]:
                 del work.due[cores]
-                self._start_job(work, cores, now_s)
+                if set(cores) <= set(found.broken) - owned:
+                    self._start_job(work, cores, now_s)
+                else:
+                    log.warning("%s: somebody moved %s; no new start there", ref, ", ".join(cores))
             fresh = [name for name in idle if name not in work.retired]
             for start in range(0, len(fresh) - size + 1, size):
                 cores = tuple(fresh[start : start + size])

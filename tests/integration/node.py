@@ -13,12 +13,13 @@ from typing import Any
 
 from contract.box import Box, read_box
 from contract.errors import Unreadable
-from contract.journal import AnyRecord, MoveRecord, SwitchRecord, read_journal
+from contract.journal import AnyRecord, MoveRecord, RunRecord, SwitchRecord, read_journal
 from contract.modefile import read_mode
 from contract.modes import Mode
 from contract.paths import MARKERS, TOKEN_STATES
 from simulator.daemons import Daemon, kill_left_behind, working
 from simulator.node_files import NodeFiles, lay_out
+from simulator.vms import Vms
 
 
 def free_port() -> int:
@@ -161,7 +162,30 @@ class Node:
     def end_bu_run(self, number: int) -> None:
         self.paths.bu.eor(number).write_text("{}")
 
+    def work_on(self, number: int = 100, *, closed: int = 3, jobs: int = 1) -> None:
+        """Has the node work on a run of which so many lumisections are closed."""
+        self.settle()
+        self.bu_run(number, closed)
+        self.cgi("start", f"?run={number}")
+        wait_for(
+            f"{jobs} jobs of run {number}", lambda: len(self.jobs()) == jobs and self.markers(number) == ["active"]
+        )
+
     # What onlookers see
+
+    def told_to_stop(self, number: int = 100) -> None:
+        """Waits until the jobs of a run have been told to end."""
+        wait_for(f"run {number} told to stop", lambda: self.stop_file(number))
+
+    def vms(self) -> int:
+        return len(Vms(self.paths.watch_dir.parent / "vms").running())
+
+    def outcomes(self) -> list[str]:
+        return [switch.outcome for switch in self.switches()]
+
+    def run_story(self, number: int) -> list[str]:
+        """Returns what the journal says about a run."""
+        return [record.what for record in self.records() if isinstance(record, RunRecord) and record.run == number]
 
     @property
     def mode(self) -> Mode | None:

@@ -54,7 +54,7 @@ def test_the_status_tells_how_the_node_stands(new_node: Callable[..., Node]) -> 
     assert [run["number"] for run in shown["runs"]] == [100]
     assert tuple(shown["runs"][0]["jobs"]) == tuple(node.jobs())
     assert shown["journal_seq"] == node.records()[-1].seq
-    assert 0 <= unix(shown["time"]) - unix(shown["mode_since"]) - shown["mode_age_s"] < 0.01
+    assert abs(unix(shown["time"]) - unix(shown["mode_since"]) - shown["mode_age_s"]) < 0.1
     assert ask(node, "op-1", "cloud", who="Anna", reason="gap") == (202, "accepted")
     pid = node.jobs()[0]
     wait_for("the job named as blocker", lambda: node.status()["blocker"].startswith(f"run 100: 1 jobs, pid {pid}"))

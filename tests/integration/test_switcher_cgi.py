@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import pytest
 
+from contract.journal import StartRecord
 from contract.modes import Mode
 from contract.paths import parse_run
 from tests.integration.node import Node, wait_for
@@ -21,21 +23,30 @@ def made_by_callers(node: Node) -> list[str]:
     return sorted(path.name for path in node.paths.watch_dir.iterdir() if not path.name.startswith((".", "mode")))
 
 
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_an_answer_ends_with_the_connection_even_when_the_caller_would_keep_it(node: Node, version: str) -> None:
-    for url in ("cloud_mode_active_cgi.py", "runl_cgi.py", "run_active_cgi.py", "start_cgi.py?run=7"):
-        answer = node.raw(f"GET /cgi-bin/{url} HTTP/{version}\r\n{KEEP}")
+@pytest.fixture(scope="module")
+def bystander(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """One node for all tests that must leave nothing behind."""
+    node = Node(tmp_path_factory.mktemp("bystander"))
+    node.start()
+    yield node
+    assert made_by_callers(node) == []
+    assert node.mode is Mode.HLT
+    assert [type(record) for record in node.records()] == [StartRecord]
+    node.clean()
+
+
+def test_an_answer_ends_with_the_connection_even_when_the_caller_would_keep_it(bystander: Node) -> None:
+    for version, url in itertools.product(("1.0", "1.1"), ("cloud_mode_active", "runl", "run_active")):
+        answer = bystander.raw(f"GET /cgi-bin/{url}_cgi.py HTTP/{version}\r\n{KEEP}")
         head, _, body = answer.partition("\r\n\r\n")
         assert head.startswith(f"HTTP/{version} 200")
         assert body
         assert "connection: keep-alive" not in head.lower()
 
 
-def test_a_refusal_ends_with_the_connection_too(new_node: Callable[..., Node]) -> None:
-    node = new_node()
-    node.start()
-    assert " 400 " in node.raw(f"GET /cgi-bin/start_cgi.py?run=x HTTP/1.1\r\n{KEEP}")
-    assert " 404 " in node.raw(f"GET /cgi-bin/no_such_cgi.py HTTP/1.1\r\n{KEEP}")
+def test_a_refusal_ends_with_the_connection_too(bystander: Node, new_node: Callable[..., Node]) -> None:
+    assert " 400 " in bystander.raw(f"GET /cgi-bin/start_cgi.py?run=x HTTP/1.1\r\n{KEEP}")
+    assert " 404 " in bystander.raw(f"GET /cgi-bin/no_such_cgi.py HTTP/1.1\r\n{KEEP}")
     stranger = new_node(host="fu-2", overlay={"http": {"allow": ["10.0.0.0/8"]}})
     stranger.start()
     assert " 403 " in stranger.raw(f"GET /cgi-bin/cloud_mode_active_cgi.py HTTP/1.1\r\n{KEEP}")
@@ -65,13 +76,13 @@ def test_a_request_with_an_endless_reason_is_cut_and_not_lost(node: Node) -> Non
     assert set(node.switches()[0].reason) <= {"y"}
 
 
-def test_a_bad_request_id_is_told_at_once(node: Node) -> None:
+def test_a_bad_request_id_is_told_at_once(bystander: Node) -> None:
     for name in ("../x", "a b", "ü", "-x", "x" * 81):
-        status, body = node.get(f"/cgi-bin/exclude_cgi.py?id={quote(name)}")
+        status, body = bystander.get(f"/cgi-bin/exclude_cgi.py?id={quote(name)}")
         assert status == 400, (name, body)
         assert len(body.splitlines()) == 1
-    assert made_by_callers(node) == []
-    assert node.mode is Mode.HLT
+    assert made_by_callers(bystander) == []
+    assert bystander.mode is Mode.HLT
 
 
 def test_the_last_of_many_requests_in_a_row_wins(node: Node) -> None:
@@ -111,7 +122,8 @@ def test_the_end_of_a_run_is_a_file_in_the_watch_directory(new_node: Callable[..
     """The daemon is held still, so that the file can be seen before it is taken."""
     node = new_node(overlay={"igniter": {"command": ["/bin/true"]}})
     node.start()
-    node.paths.state.unlink(missing_ok=True)
+    wait_for("rest", lambda: node.state()["asked"] is None)
+    node.paths.state.unlink()
     (node.paths.state / "x").mkdir(parents=True)
     node.cgi("start", "?run=5")
     wait_for("the daemon holds still", lambda: "nothing moves" in node.log)
@@ -137,27 +149,27 @@ BAD_RUNS = ["", "x", "-1", "0", "00", "1.5", "1e3", "0x10", "1_000", "+5", " 5",
 HUGE_RUNS = [str(HUGE), "9" * 5000, "0" * 9 + "1" * 12, "000000000" + "1" + "9" * 4500]
 
 
-def test_a_bad_run_number_is_refused_and_nothing_is_made(node: Node) -> None:
-    before = made_by_callers(node)
+def test_a_bad_run_number_is_refused_and_nothing_is_made(bystander: Node) -> None:
+    before = made_by_callers(bystander)
     for text in [*BAD_RUNS, *HUGE_RUNS]:
         given = text if "%" in text else quote(text)
         for name in ("start", "stop"):
-            status, body = node.get(f"/cgi-bin/{name}_cgi.py?run={given}")
+            status, body = bystander.get(f"/cgi-bin/{name}_cgi.py?run={given}")
             assert status == 400, (name, text[:40], status, body[:80])
             assert len(body.splitlines()) == 1
             assert body.startswith("run: ")
-    assert node.get("/cgi-bin/start_cgi.py")[0] == 400
-    assert made_by_callers(node) == before
-    assert not node.status()["runs"]
+    assert bystander.get("/cgi-bin/start_cgi.py")[0] == 400
+    assert made_by_callers(bystander) == before
+    assert not bystander.status()["runs"]
 
 
-def test_a_bad_buname_is_refused_and_nothing_is_made(node: Node) -> None:
+def test_a_bad_buname_is_refused_and_nothing_is_made(bystander: Node) -> None:
     for name in ("../x", "x/../../y", "..", ".x", "a b", "ü", "x" * 65, "a_b", "x\n", "%"):
-        status, body = node.get(f"/cgi-bin/start_cgi.py?run=5&buname={quote(name)}")
+        status, body = bystander.get(f"/cgi-bin/start_cgi.py?run=5&buname={quote(name)}")
         assert status == 400, (name, body)
         assert len(body.splitlines()) == 1
-    assert made_by_callers(node) == []
-    assert sorted(path.name for path in node.paths.watch_dir.parent.iterdir()) == [
+    assert made_by_callers(bystander) == []
+    assert sorted(path.name for path in bystander.paths.watch_dir.parent.iterdir()) == [
         "data",
         "node.toml",
         "resources",

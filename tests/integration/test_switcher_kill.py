@@ -1,0 +1,286 @@
+"""kill -9 in every position and at random moments: the next start arrives where the last request wanted to be."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from contract.journal import MoveRecord, RequestRecord, RunRecord
+from contract.modes import Mode
+from simulator.vms import Vms
+from switcher import processes
+from tests.integration.node import Node, script, wait_for
+
+CORES = ["core0", "core1", "core2", "core3"]
+
+
+def position(node: Node) -> str:
+    return str(node.state()["position"])
+
+
+def at(node: Node, wanted: str) -> None:
+    wait_for(f"position {wanted}", lambda: position(node) == wanted)
+
+
+def cores_at_work(node: Node) -> list[str]:
+    """The cores of all living jobs, each as often as a job has it."""
+    found: list[str] = []
+    for pid in node.jobs():
+        environment = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
+        found += next(pair.partition("=")[2] for pair in environment if pair.startswith(f"{processes.CORES}=")).split(
+            ","
+        )
+    return sorted(found)
+
+
+def check_books(node: Node) -> None:
+    """What must be so after any kill: tokens conserved, the journal whole, every move once, one owner for a core."""
+    assert node.token_names() == CORES
+    records = node.records()
+    assert [record.seq for record in records] == list(range(1, len(records) + 1))
+    moves = [record for record in records if isinstance(record, MoveRecord)]
+    for before, after in itertools.pairwise(moves):
+        assert (after.from_mode, after.from_position) == (before.mode, before.position)
+        assert (after.mode, after.position, after.vms) != (before.mode, before.position, before.vms)
+    ids = [record.id for record in records if isinstance(record, RequestRecord)]
+    assert len(ids) == len(set(ids))
+    assert cores_at_work(node) == sorted(set(cores_at_work(node)))
+
+
+@contextmanager
+def no_core_owned_twice(node: Node) -> Iterator[None]:
+    """Looks all the time whether a job works while VMs run."""
+    over = threading.Event()
+    seen: list[str] = []
+
+    def watch() -> None:
+        folder = Vms(node.paths.watch_dir.parent / "vms")
+        while not over.wait(0.005):
+            before, jobs, after = folder.running(), node.jobs(), folder.running()
+            if jobs and before.items() & after.items():
+                seen.append(f"jobs {jobs} beside VMs {sorted(before)}")
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+    assert not seen
+
+
+def arrived_in_cloud(node: Node) -> None:
+    node.wait_mode(Mode.CLOUD)
+    wait_for("VMs up", lambda: node.status()["vms"] == "up" and not node.state()["unproven"])
+    assert (node.jobs(), node.tokens("cloud"), node.vms()) == ([], 4, 2)
+    check_books(node)
+
+
+def arrived_in_hlt(node: Node) -> None:
+    node.wait_mode(Mode.HLT)
+    node.settle()
+    assert node.vms() == 0
+    assert node.tokens("cloud") == 0
+    check_books(node)
+
+
+def again(node: Node) -> None:
+    node.kill()
+    node.start()
+
+
+# In each position
+
+
+def test_in_hlt_with_a_job_at_work(node: Node) -> None:
+    node.work_on()
+    jobs, merges = node.jobs(), node.merges()
+    for _ in range(2):
+        again(node)
+        arrived_in_hlt(node)
+    assert (node.jobs(), node.merges()) == (jobs, merges)
+    assert cores_at_work(node) == CORES
+
+
+def test_in_hlt_after_every_process_died_too_the_run_is_joined_again(node: Node) -> None:
+    node.work_on()
+    node.clean()
+    assert not node.jobs()
+    node.start()
+    wait_for("a job again", node.jobs)
+    arrived_in_hlt(node)
+    assert len(node.merges()) == 1
+
+
+def test_while_the_cloud_tool_is_asked_whether_it_works(node: Node) -> None:
+    node.work_on()
+    node.faults({"status": {"behave": "hang"}})
+    node.cgi("exclude", "?id=op-1")
+    at(node, "draining")
+    again(node)
+    assert node.mode is Mode.ACTIVATING_CLOUD
+    assert node.stop_file(100) is None
+    node.faults({})
+    wait_for("told to stop", lambda: node.stop_file(100))
+    node.bu_run(100, 9)
+    arrived_in_cloud(node)
+    assert [switch.id for switch in node.switches()] == ["op-1"]
+
+
+def test_while_draining_the_jobs_keep_their_last_lumisection(node: Node) -> None:
+    node.work_on()
+    node.cgi("exclude")
+    wait_for("told to stop", lambda: node.stop_file(100))
+    node.close_lumisection(100, 4)
+    again(node)
+    assert node.mode is Mode.ACTIVATING_CLOUD
+    wait_for("the job named", lambda: "until LS 5" in node.status()["blocker"])
+    assert node.stop_file(100) == {"lastLS": 5}
+    again(node)
+    node.close_lumisection(100, 5)
+    arrived_in_cloud(node)
+
+
+def test_while_draining_towards_hlt(node: Node) -> None:
+    node.work_on()
+    node.cgi("exclude")
+    wait_for("told to stop", lambda: node.stop_file(100))
+    node.cgi("include")
+    node.wait_mode(Mode.DEACTIVATING_CLOUD)
+    again(node)
+    assert node.mode is Mode.DEACTIVATING_CLOUD
+    node.bu_run(100, 9)
+    wait_for("the run joined again", lambda: node.mode is Mode.HLT and node.jobs())
+    arrived_in_hlt(node)
+    assert cores_at_work(node) == CORES
+
+
+def in_the_way(node: Node, state: str) -> Path:
+    """Puts a directory where core0 would have to go in the folder `state`: renaming a file over it fails."""
+    obstacle = node.paths.tokens(state) / "core0"
+    obstacle.mkdir(parents=True)
+    return obstacle
+
+
+def test_while_the_tokens_are_handed_over(node: Node) -> None:
+    """A directory that looks like a token in the cloud folder asks for cloud, and is in the way of the true one."""
+    node.settle()
+    block = in_the_way(node, "cloud")
+    at(node, "handing_over")
+    wait_for("the blocker", lambda: node.status()["blocker"].startswith("core token core0: "))
+    again(node)
+    assert node.mode is Mode.ACTIVATING_CLOUD
+    assert node.vms() == 0
+    block.rmdir()
+    arrived_in_cloud(node)
+
+
+def test_while_the_vms_start(node: Node) -> None:
+    node.faults({"start": {"behave": "hang"}})
+    node.cgi("exclude")
+    at(node, "cloud")
+    again(node)
+    assert node.mode is Mode.CLOUD
+    assert node.tokens("cloud") == 4
+    node.faults({})
+    arrived_in_cloud(node)
+
+
+def test_at_rest_in_cloud(node: Node) -> None:
+    node.cgi("exclude")
+    arrived_in_cloud(node)
+    node.bu_run(100, 3)
+    node.cgi("start", "?run=100")
+    wait_for("the run refused", lambda: node.status()["waiting_run"] == 100)
+    for _ in range(2):
+        again(node)
+        arrived_in_cloud(node)
+    node.cgi("include")
+    wait_for("the run joined", node.jobs)
+    assert [record.what for record in node.records() if isinstance(record, RunRecord)] == ["refused", "joined"]
+
+
+def test_while_the_vms_stop(node: Node) -> None:
+    node.cgi("exclude")
+    arrived_in_cloud(node)
+    node.faults({"stop": {"behave": "hang"}})
+    node.cgi("include")
+    at(node, "stopping_vms")
+    again(node)
+    assert node.mode is Mode.DEACTIVATING_CLOUD
+    assert node.tokens("cloud") == 4
+    node.faults({})
+    arrived_in_hlt(node)
+    assert node.tokens("idle") == 4
+
+
+def test_while_the_tokens_are_taken_back(node: Node) -> None:
+    node.cgi("exclude")
+    arrived_in_cloud(node)
+    block = in_the_way(node, "idle")
+    node.cgi("include")
+    at(node, "taking_back")
+    wait_for("the blocker", lambda: "core0" in node.status()["blocker"])
+    again(node)
+    assert node.mode is Mode.DEACTIVATING_CLOUD
+    assert not node.jobs()
+    block.rmdir()
+    arrived_in_hlt(node)
+    assert node.tokens("idle") == 4
+
+
+# Requests on the brink
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.004])
+def test_a_request_that_was_answered_is_not_lost(node: Node, pause_s: float) -> None:
+    node.settle()
+    node.cgi("exclude", "?id=op-1")
+    time.sleep(pause_s)
+    again(node)
+    arrived_in_cloud(node)
+    assert node.post({"id": "op-2", "to": "HLT"})[0] == 202
+    again(node)
+    arrived_in_hlt(node)
+    asked = [record.id for record in node.records() if isinstance(record, RequestRecord)]
+    assert asked == ["op-1", "op-2"]
+    assert not list(node.paths.watch_dir.glob(".*"))
+
+
+# At random
+
+
+def test_kills_at_random_moments_of_many_journeys(new_node: Callable[..., Node], tmp_path: Path) -> None:
+    """A job that stops when it is told to, so that journeys are short and every moment of them is hit."""
+    seed = random.SystemRandom().randrange(10**6)
+    dice = random.Random(seed)
+    body = 'while [ ! -e "$1/CMSSW_STOP" ]; do sleep 0.03; done'
+    job = [*script(tmp_path / "job", body), "{run_dir}"]
+    node = new_node(overlay={"jobs": {"command": job, "merge_command": job}})
+    node.start()
+    node.work_on()
+    hit: set[str] = set()
+    with no_core_owned_twice(node):
+        for number in range(10):
+            to = "HLT" if number % 2 else "cloud"
+            node.command("include" if number % 2 else "exclude", f'{{"id": "op-{number}"}}')
+            time.sleep(dice.uniform(0.0, 0.35))
+            node.kill()
+            hit.add(position(node))
+            assert node.mode in set(Mode), seed
+            node.start()
+            wait_for(f"the request read (seed {seed})", lambda: node.state()["wanted"] == to)  # noqa: B023
+            check_books(node)
+        node.cgi("exclude")
+        arrived_in_cloud(node)
+    asked = [record.id for record in node.records() if isinstance(record, RequestRecord)]
+    assert [name for name in asked if name.startswith("op-")] == [f"op-{number}" for number in range(10)], seed
+    assert len(hit) >= 2, (hit, seed)

@@ -28,7 +28,7 @@ demo: $(READY)
 	$(BIN)/hltmode demo
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 check: $(READY)
 	$(BIN)/ruff format --check .

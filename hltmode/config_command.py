@@ -7,15 +7,14 @@ import os
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import click
 import msgspec
 
 from contract.config import PREFIX, NodeConfig, Sink, load
 
-
-DEFAULT = "default"
+DEFAULT: Final = "default"
 
 
 class Key(NamedTuple):

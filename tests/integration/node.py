@@ -7,7 +7,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,13 @@ def wait_for(what: str, met: Callable[[], object], timeout_s: float = 20.0) -> N
     end_s = time.monotonic() + timeout_s
     while not met():
         assert time.monotonic() < end_s, f"not within {timeout_s:g} s: {what}"
-        time.sleep(0.01)
+        time.sleep(0.02)
+
+
+def in_order(seen: Iterable[str], whole: Iterable[str]) -> bool:
+    """Returns whether `seen` is `whole` with some left out."""
+    rest = iter(whole)
+    return all(word in rest for word in seen)
 
 
 def script(path: Path, text: str) -> list[str]:

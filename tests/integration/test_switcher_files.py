@@ -12,7 +12,7 @@ from pathlib import Path
 
 from contract.journal import RequestRecord
 from contract.modes import Mode
-from tests.integration.node import Node, wait_for
+from tests.integration.node import Node, in_order, wait_for
 
 ARABIC_ONE = "\u0661"
 
@@ -266,6 +266,8 @@ def test_the_mode_file_holds_one_of_the_four_names_at_every_moment(node: Node) -
     finally:
         over.set()
         watcher.join()
-    journey = ["activatingCloud", "cloud", "deactivatingCloud", "HLT"]
-    assert seen == ["HLT", *journey, *journey]
-    assert [mode.value for mode in node.modes_passed()] == seen
+    # A slow watcher may miss a name, but it sees no other and none out of order.
+    passed = [mode.value for mode in node.modes_passed()]
+    assert passed == ["HLT", *(["activatingCloud", "cloud", "deactivatingCloud", "HLT"] * 2)]
+    assert in_order(seen, passed), seen
+    assert len(seen) > 4

@@ -4,12 +4,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: install demo test check bench-switch lock clean
+.PHONY: install demo test servers check bench-switch lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo          one BU and four filter units switch between HLT and cloud before your eyes'
 	@echo 'make test          all checks and tests'
+	@echo 'make servers       fetches the index servers that some tests need; without them they are left out'
 	@echo 'make check         format, lint, types, import rules'
 	@echo 'make bench-switch  how fast and how frugal the switcher is, beside its promises'
 	@echo 'make install       the environment in $(VENV), with $(BIN)/hltmode'
@@ -29,6 +30,9 @@ demo: $(READY)
 
 test: check
 	$(BIN)/python -m pytest -n auto
+
+servers: $(READY)
+	$(BIN)/python -m tests.servers.fetch
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -41,7 +41,7 @@ def add_routes(application: web.Application, switcher: Switcher) -> None:
         "run_active_cgi.py": _run_active,
     }
     for name, answer in answers.items():
-        application.router.add_get(f"{FOLDER}{name}", _answering(answer, switcher))
+        application.router.add_get(f"{FOLDER}{name}", _answering(answer, switcher), allow_head=False)
 
 
 def _answering(

@@ -58,12 +58,11 @@ def run(path: Path | None, sets: tuple[str, ...], verbose: bool) -> None:
 async def _serve(config: NodeConfig, reread: Callable[[], NodeConfig]) -> None:
     entrance = _bind(config)
     node = Switcher(config, _ip(config))
+    token = _token(config)
     await node.start()
     gc.collect()
     gc.freeze()
-    runner = web.AppRunner(
-        http.build(node, config.http, _token(config)), access_log=None, shutdown_timeout=LAST_ANSWERS_S
-    )
+    runner = web.AppRunner(http.build(node, config.http, token), access_log=None, shutdown_timeout=LAST_ANSWERS_S)
     await runner.setup()
     await web.SockSite(runner, entrance).start()
     loop = asyncio.get_running_loop()

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 STOP_FILE: Final = "CMSSW_STOP"
 FINISHED: Final = ("complete", "abortcomplete")
-KEPT_OUTPUTS: Final = 40
+KEPT_OUTPUTS: Final = 400
 
 
 class StopFile(msgspec.Struct, frozen=True):

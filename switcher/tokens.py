@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -85,8 +86,9 @@ def move_from_cloud(paths: NodePaths) -> None:
 
 
 def _names(paths: NodePaths, state: str) -> tuple[str, ...]:
-    names = (entry.name for entry in paths.tokens(state).iterdir())
-    return tuple(sorted((name for name in names if CORE_TOKEN.fullmatch(name)), key=_number))
+    with os.scandir(paths.tokens(state)) as entries:
+        names = [entry.name for entry in entries if CORE_TOKEN.fullmatch(entry.name) and not entry.is_dir()]
+    return tuple(sorted(names, key=_number))
 
 
 def _number(name: str) -> int:

@@ -9,6 +9,8 @@ import pytest
 
 from tests.integration.node import Node
 
+pytest_plugins = ["tests.servers.plugin"]
+
 
 @pytest.fixture
 def new_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:

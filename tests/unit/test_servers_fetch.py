@@ -1,0 +1,113 @@
+"""The cache of index servers: only whole and right archives get in; the plugin says what it left out."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from contract.errors import Surroundings
+from tests.servers import fetch
+from tests.servers.releases import CACHE_VARIABLE, OPENSEARCH_3, Release
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Returns an empty cache, beside an empty home."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def archived(repository: Path) -> Release:
+    """Puts a small archive into a Maven repository and returns a release that it is the right archive of."""
+    path = OPENSEARCH_3.archive(repository)
+    path.parent.mkdir(parents=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        program = zipfile.ZipInfo(f"{OPENSEARCH_3.name}/bin/opensearch")
+        program.external_attr = 0o100750 << 16
+        archive.writestr(program, "#!/bin/sh\n")
+        archive.writestr(f"{OPENSEARCH_3.name}/config/opensearch.yml", "")
+    return msgspec.structs.replace(OPENSEARCH_3, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def test_an_archive_of_the_local_repository_is_unpacked(cache: Path) -> None:
+    release = archived(cache.parent / ".m2" / "repository")
+    fetch.fetch(release, lambda _: None)
+    program = cache / release.name / "bin" / "opensearch"
+    assert program.stat().st_mode & 0o777 == 0o755
+    assert (cache / release.name / "config" / "opensearch.yml").stat().st_mode & 0o777 == 0o644
+    assert [path.name for path in cache.iterdir()] == [release.name]
+
+
+def test_a_second_fetch_changes_nothing(cache: Path) -> None:
+    release = archived(cache.parent / ".m2" / "repository")
+    fetch.fetch(release, lambda _: None)
+    said: list[str] = []
+    fetch.fetch(release, said.append)
+    assert said == [f"{release.name}: there"]
+
+
+def test_an_archive_with_another_sum_is_not_taken(cache: Path) -> None:
+    archived(cache.parent / ".m2" / "repository")
+    assert fetch.whole_archive(OPENSEARCH_3, fetch.local_repositories()) is None
+
+
+def test_maven_is_asked_for_by_name_where_it_lacks(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(cache))
+    with pytest.raises(Surroundings, match="install the package maven"):
+        fetch.fetch(OPENSEARCH_3, lambda _: None)
+
+
+def test_a_download_that_fails_tells_what_maven_said(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.mkdir()
+    maven = cache / "mvn"
+    maven.write_text("#!/bin/sh\necho '[ERROR] no such artifact'\nexit 1\n")
+    maven.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{cache}:{os.defpath}")
+    with pytest.raises(Surroundings, match="no such artifact"):
+        fetch.fetch(OPENSEARCH_3, lambda _: None)
+
+
+def test_what_lacks_is_said_with_the_remedy(cache: Path) -> None:
+    assert fetch.lacking(OPENSEARCH_3) == f"opensearch-3.4.0 is not in {cache}: run `make servers`"
+
+
+def session(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs pytest with the plugin on one test that wants servers and one that does not, without servers."""
+    (folder / "test_it.py").write_text(
+        "import pytest\n\n"
+        "def test_plain():\n    pass\n\n"
+        "@pytest.mark.servers\ndef test_with_servers(opensearch3, prefix):\n    raise AssertionError\n"
+    )
+    (folder / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n")
+    environment = {key: value for key, value in os.environ.items() if key != "CI"} | environment
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "tests.servers.plugin", "-c", str(folder / "pytest.ini"), str(folder)],
+        cwd=REPOSITORY,
+        env=environment | {CACHE_VARIABLE: str(folder / "empty")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_without_servers_their_tests_are_left_out_and_named(tmp_path: Path) -> None:
+    done = session(tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "1 passed, 1 deselected" in done.stdout
+    assert "1 tests left out in " in done.stdout
+    assert "run `make servers`" in done.stdout
+
+
+def test_without_servers_a_session_of_ci_fails_before_it_starts(tmp_path: Path) -> None:
+    done = session(tmp_path, CI="true")
+    assert done.returncode != 0
+    assert "CI runs every test, but opensearch-3.4.0 is not in" in done.stdout + done.stderr
+    assert "passed" not in done.stdout

@@ -1,4 +1,4 @@
-"""The collector as a process: it owns the sampler, the watch on the mode file and the metrics server."""
+"""The collector as a process: it owns the sampler, its watch, the shippers and the metrics server."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from prometheus_client import start_http_server
 from collector.grid import wait_s
 from collector.metrics import Metrics
 from collector.sampler import Sampler
-from collector.watching import FileWatch
-from contract.config import NodeConfig
+from collector.shippers import Shippers
+from contract.config import NodeConfig, Role
 from contract.errors import HltmodeError, Surroundings
 
 log = logging.getLogger("collector")
@@ -33,17 +33,18 @@ class News(Enum):
 
 
 class Agent:
-    """Serves one node until it is told to end. The sampler runs in the main thread; its death ends the process."""
+    """Serves a node or appliance until it is told to end. The sampler runs in the main thread; its death ends all."""
 
     def __init__(self, config: NodeConfig, reread: Callable[[], NodeConfig]) -> None:
         self._config = config
         self._reread = reread
         # A SimpleQueue may be fed from a signal handler that interrupts its own reader; an Event may not.
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
-        self._metrics = Metrics(config.node.host, config.node.appliance, config.switch)
+        self._metrics = Metrics(config.node, config.collector.role, config.switch)
         self._server, self._serving = _serve(config, self._metrics)
         self._sampler = Sampler(config, self._metrics)
-        self._watch = FileWatch(config.paths.mode, lambda: self._news.put(News.LOOK))
+        self._watch = self._sampler.watch(lambda: self._news.put(News.LOOK))
+        self._shippers = Shippers(self._metrics.sinks, lambda: len(self._metrics.snapshot.nodes))
 
     def run(self) -> None:
         """Samples until SIGTERM. Raises Surroundings when the metrics server dies."""
@@ -52,12 +53,14 @@ class Agent:
         signal.signal(signal.SIGHUP, lambda _number, _frame: self._news.put(News.RELOAD))
         self._watch.renew()
         self._sampler.sample(0.0)
+        self._shippers.serve(self._config)
         log.info(
-            "ready: http://%s:%d/metrics, mode %s, log %s",
+            "ready: http://%s:%d/metrics, %s, log %s, %s",
             self._config.collector.metrics_bind,
             self._server.server_port,
-            self._sampler.mode or "unknown",
+            self._sampler.summary,
             self._config.paths.log,
+            f"sinks {', '.join(sink.name for sink in self._config.sink)}" if self._config.sink else "no sink",
         )
         try:
             self._loop()
@@ -82,7 +85,10 @@ class Agent:
                 self._sampler.sample(late_s)
                 due_s = self._next_due()
             elif self._sampler.changed():
-                self._sampler.sample(0.0)
+                self._sampler.sample(0.0, whole=False)
+            else:
+                continue
+            self._shippers.wake()
 
     def _next_due(self) -> float:
         return time.monotonic() + wait_s(time.time(), self._sampler.config.collector.interval_s)
@@ -99,17 +105,26 @@ class Agent:
         except HltmodeError as error:
             log.error("configuration not taken over: %s", error)
             return
-        if config.node != self._config.node or _address(config) != _address(self._config):
-            log.warning("changes of [node], collector.metrics_bind and collector.metrics_port take a restart")
-        self._sampler.reload(replace(config, node=self._config.node))
-        log.info("configuration read again: interval, retention and time-outs hold from now on")
+        if config.node != self._config.node or _fixed(config) != _fixed(self._config):
+            log.warning("changes of [node], collector.role, metrics_bind and metrics_port take a restart")
+        role = self._config.collector.role
+        config = replace(config, node=self._config.node, collector=replace(config.collector, role=role))
+        self._sampler.reload(config)
+        self._sampler.sample(0.0)
+        self._shippers.serve(config)
+        log.info("configuration read again: interval, retention, time-outs and sinks hold from now on")
 
     def _stop(self) -> None:
         self._watch.stop()
+        self._shippers.stop()
         self._server.shutdown()
         self._serving.join()
         self._server.server_close()
         self._sampler.stop()
+
+
+def _fixed(config: NodeConfig) -> tuple[str, int, Role]:
+    return *_address(config), config.collector.role
 
 
 def _address(config: NodeConfig) -> tuple[str, int]:

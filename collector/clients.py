@@ -17,6 +17,7 @@ import logging
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 from collector.secrets import read_secrets
@@ -89,6 +90,28 @@ class IndexClient(ABC):
 def connect(sink: Sink) -> IndexClient:
     """Returns a client for `sink`; nothing is sent yet. Raises ConfigError when a secret can't be read."""
     return _Elasticsearch(sink) if sink.kind is Product.ELASTICSEARCH else _OpenSearch(sink)
+
+
+def check_product(client: IndexClient) -> None:
+    """Raises WrongProduct when another kind of server answers; a user who may not ask is believed.
+
+    The Elasticsearch client looks by itself; the other one takes what comes.
+    """
+    if client.sink.kind is not Product.OPENSEARCH:
+        return
+    reply = client.request("GET", "/")
+    if reply.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return
+    if is_busy(reply.status):
+        raise NoAnswer(f"{client.where}: HTTP {reply.status}: {reply.reason}")
+    version = reply.body.get("version", {}) if isinstance(reply.body, dict) else {}
+    if reply.status >= HTTPStatus.BAD_REQUEST or version.get("distribution") != "opensearch":
+        raise WrongProduct(f"{client.where}: not an OpenSearch server; see kind of sink {client.sink.name}")
+
+
+def is_busy(status: int) -> bool:
+    """Returns whether a server that answers so may well do better a little later."""
+    return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 class _Elasticsearch(IndexClient):

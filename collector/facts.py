@@ -68,7 +68,7 @@ def mode_now(
     before: ModeNow, published: Published | None, journal: JournalView, box: Box | None, now_s: float
 ) -> ModeNow:
     """Returns the mode of this moment; `before` is what was returned last, for the time when nothing else says it."""
-    mode = published.mode if published else _box_mode(box)
+    mode = published.mode if published else box_mode(box)
     if mode is None:
         return ModeNow()
     ours = published is not None or (box is not None and box.mode is not None)
@@ -84,7 +84,8 @@ def mode_now(
     )
 
 
-def _box_mode(box: Box | None) -> Mode | None:
+def box_mode(box: Box | None) -> Mode | None:
+    """Returns the mode that a box file tells: ours says it, of unmodified hltd's it follows from `cloudState`."""
     if box is None:
         return None
     return box.mode or MODE_OF_CLOUD_STATE.get(box.cloudState)

@@ -1,4 +1,4 @@
-"""Questions to past switches: which, the slowest, how long phases take. Pure."""
+"""Questions to past switches: which, the slowest, how long phases take; and who is stuck now. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Final
 import msgspec
 
 from collector.documents import PHASES
-from collector.reading import Switchover
+from collector.past import NodeNow, Switchover
+from contract.config import Switch
 from contract.modes import Wanted
 from contract.times import unix
 
@@ -22,7 +23,10 @@ WHOLE: Final = "whole"
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked for. Times are Unix seconds of the start; names are patterns with * and ?; empty is any."""
+    """What is asked for. Times are Unix seconds of the start; names are patterns with * and ?; empty is any.
+
+    `slowest` is how many of the slowest, as a whole or in one `phase`; switches whose time nobody knows are none.
+    """
 
     since_s: float = -math.inf
     until_s: float = math.inf
@@ -31,7 +35,13 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: tuple[str, ...] = ()
     who: str = "*"
     slowest: int = 0
+    phase: str = ""
     limit: int = 0
+
+    @property
+    def at_most(self) -> int:
+        """How many are wanted; 0 is all."""
+        return self.slowest or self.limit
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -59,22 +69,64 @@ def moment_s(text: str, now_s: float) -> float:
 
 
 def select(found: Iterable[Switchover], wish: Wish) -> list[Switchover]:
-    """Returns what `wish` asks for: oldest first and the newest `limit` of them, or the `slowest` first."""
-    wanted = [switch for switch in found if _matches(switch, wish)]
+    """Returns what `wish` asks for: oldest first and the newest `limit` of them, or the `slowest` first.
+
+    What is equal in that comes by node and id, wherever it was found.
+    """
+    wanted = sorted((switch for switch in found if matches(switch, wish)), key=lambda each: (each.host, each.switch_id))
     if wish.slowest:
-        return sorted(wanted, key=lambda switch: -switch.duration_s)[: wish.slowest]
-    wanted.sort(key=lambda switch: unix(switch.started))
+        return sorted(wanted, key=lambda switch: -rank(switch, wish))[: wish.slowest]
+    wanted.sort(key=lambda switch: rank(switch, wish))
     return wanted[-wish.limit :] if wish.limit else wanted
 
 
-def _matches(switch: Switchover, wish: Wish) -> bool:
+def rank(switch: Switchover, wish: Wish) -> float:
+    """Returns the number by which `switch` is ordered: its start, or how long what is asked for took."""
+    if not wish.slowest:
+        return unix(switch.started)
+    return _took_s(switch, wish) or 0.0
+
+
+def _took_s(switch: Switchover, wish: Wish) -> float | None:
+    return switch.phases.get(wish.phase) if wish.phase else switch.duration_s
+
+
+def matches(switch: Switchover, wish: Wish) -> bool:
+    """Returns whether `wish` asks for `switch`."""
     return (
         wish.since_s <= unix(switch.started) < wish.until_s
         and _any(switch.host, wish.nodes)
         and _any(switch.appliance, wish.appliances)
         and (not wish.outcomes or switch.outcome in wish.outcomes)
         and fnmatchcase(switch.who, wish.who)
+        and (not wish.slowest or _took_s(switch, wish) is not None)
     )
+
+
+def stuck_nodes(found: Iterable[NodeNow], wish: Wish, limits: Switch) -> list[NodeNow]:
+    """Returns which nodes are stuck, longest first: those that say so, and of others who is under way beyond `limits`.
+
+    `since_s` and `until_s` of `wish` bound when a node was seen last.
+    """
+    newest: dict[str, NodeNow] = {}
+    for node in sorted(found, key=lambda node: unix(node.seen)):
+        newest[node.host] = node
+    stuck = [
+        node
+        for node in newest.values()
+        if _stuck(node, limits)
+        and wish.since_s <= unix(node.seen) < wish.until_s
+        and _any(node.host, wish.nodes)
+        and _any(node.appliance, wish.appliances)
+    ]
+    stuck.sort(key=lambda node: (-(node.mode_age_s or 0.0), node.host))
+    return stuck[: wish.limit] if wish.limit else stuck
+
+
+def _stuck(node: NodeNow, limits: Switch) -> bool:
+    if node.stuck is not None or node.mode is None:
+        return bool(node.stuck)
+    return 0 < limits.timeout_s(node.mode) < (node.mode_age_s or 0.0)
 
 
 def _any(name: str, patterns: Sequence[str]) -> bool:
@@ -99,7 +151,7 @@ def _to(found: Iterable[Switchover], to: Wanted) -> bool:
 def _summary(to: Wanted, found: Sequence[Switchover]) -> Summary:
     done = [switch for switch in found if switch.outcome == "done"]
     times = {name: [switch.phases[name] for switch in done if name in switch.phases] for name in PHASES}
-    times[WHOLE] = [switch.duration_s for switch in done]
+    times[WHOLE] = [switch.duration_s for switch in done if switch.duration_s is not None]
     return Summary(
         to=to,
         outcomes=dict(Counter(switch.outcome for switch in found).most_common()),

@@ -1,124 +1,87 @@
-"""`hltmode history`: past switches from the logs of one or many nodes."""
+"""`hltmode history`: past switches, and who is stuck, from the logs of one or many collectors or from an index."""
 
 from __future__ import annotations
 
 import math
 import sys
 import time
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Final
 
 import click
+from msgspec.structs import replace
 
-from collector.history import Wish, moment_s, select, summarize
+from collector.history import Wish, stuck_nodes, summarize
+from collector.history_options import Place, which_place, which_switches
 from collector.history_output import (
     PLAIN_COLUMNS,
+    STUCK_COLUMNS,
     SUMMARY_COLUMNS,
     TERMINAL_COLUMNS,
+    Row,
     csv_lines,
     draw,
     json_lines,
     outcome_lines,
     plain,
     plain_rows,
+    stuck_csv_lines,
+    stuck_rows,
     summary_rows,
     terminal_rows,
 )
-from collector.reading import Switchover, switchovers
-from contract.config import load
+from collector.history_stores import Answer
+from collector.past import NodeNow, Switchover
 
-SHOWN = 50
-Names = tuple[str, ...]
+SHOWN: Final = 50
 
-
-class Moment(click.ParamType[float]):
-    """An ISO time (UTC without a zone), or a time ago such as 90m, 12h or 7d."""
-
-    name = "time"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Returns Unix seconds."""
-        if isinstance(value, float):
-            return value
-        try:
-            return moment_s(str(value), time.time())
-        except ValueError:
-            return self.fail(
-                f"{value!r} is neither a time such as 2026-11-23T11:20 nor one ago such as 12h", param, ctx
-            )
+# Of a node that nobody has heard of for longer, nobody knows whether it is stuck now.
+HEARD_WITHIN_S: Final = 3600.0
 
 
 @click.command(
-    epilog="Examples: hltmode history --since 7d --slowest 10; hltmode history --log fu1.sqlite --log fu2.sqlite "
-    "--summary. Exit codes: 0 shown (perhaps nothing), 1 a file is no log, 2 wrong usage, 3 configuration, 5 no log."
+    epilog="Examples: hltmode history --since 7d --slowest 10 --phase drain; hltmode history --log fu1.sqlite "
+    "--log fu2.sqlite --summary; hltmode history --index --config node.toml --stuck. Exit codes: 0 shown (perhaps "
+    "nothing), 1 a file is no log, 2 wrong usage, 3 configuration, 5 no log, or the index can't be asked."
 )
-@click.option("--config", "path", type=click.Path(path_type=Path), help="The node's TOML file: its log is read.")
-@click.option("--log", "logs", multiple=True, type=click.Path(path_type=Path), help="A log to read; may be repeated.")
-@click.option("--since", type=Moment(), help="Started at or after: an ISO time, or 90m, 12h, 7d ago.")
-@click.option("--until", type=Moment(), help="Started before.")
-@click.option("--node", "nodes", multiple=True, metavar="PATTERN", help="Of these nodes only, such as 'fu-c2f01-*'.")
-@click.option("--appliance", "appliances", multiple=True, metavar="PATTERN", help="Of these appliances only.")
-@click.option("--outcome", "outcomes", multiple=True, help="Ended so: done, refused, superseded or vms_failed.")
-@click.option("--who", default="*", metavar="PATTERN", help="Asked for by.")
-@click.option("--slowest", type=click.IntRange(min=1), help="The N that took longest, slowest first.")
-@click.option("--limit", type=click.IntRange(min=1), help=f"The newest N; {SHOWN} in a table, else all.")
+@which_place
+@which_switches(SHOWN)
+@click.option("--stuck", is_flag=True, help="Instead: the nodes that are stuck now, heard of in the last hour.")
 @click.option("--summary", is_flag=True, help="Counts of outcomes, and p50, p95 and max of each phase.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--csv", "as_csv", is_flag=True, help="CSV with a header.")
-def history(  # noqa: PLR0913 - each is an option of the command
-    *,
-    path: Path | None,
-    logs: tuple[Path, ...],
-    since: float | None,
-    until: float | None,
-    nodes: Names,
-    appliances: Names,
-    outcomes: Names,
-    who: str,
-    slowest: int | None,
-    limit: int | None,
-    summary: bool,
-    as_json: bool,
-    as_csv: bool,
-) -> None:
+def history(*, place: Place, wish: Wish, stuck: bool, summary: bool, as_json: bool, as_csv: bool) -> None:
     """Show past switches: when, which node, how it ended, how long each phase took, who asked and why.
 
-    Reads the logs of collectors, also while they are written; durations are seconds, times UTC. A switch that is in
-    several of the logs is shown once.
+    Reads the logs of collectors, also while they are written, or asks an index server: options and answers are the
+    same. Durations are seconds, times UTC. A switch that is in several of the logs is shown once. Of a node with
+    unmodified hltd switches are observed: nobody knows who asked, and a duration that nobody saw is left out.
     """
     if as_csv and (as_json or summary):
         raise click.UsageError("--csv goes neither with --json nor with --summary")
-    wish = Wish(
-        since_s=-math.inf if since is None else since,
-        until_s=math.inf if until is None else until,
-        nodes=nodes,
-        appliances=appliances,
-        outcomes=outcomes,
-        who=who,
-        slowest=slowest or 0,
-        limit=limit or (0 if summary or as_json or as_csv else SHOWN),
-    )
-    every = _read([*logs] if logs else [load(path).paths.log])
-    found = select(every, wish)
+    if stuck and (summary or wish.slowest or wish.outcomes or wish.who != "*"):
+        raise click.UsageError("--stuck goes with none of --summary, --slowest, --outcome and --who")
+    if stuck:
+        _show_stuck(_stuck_now(place, wish), as_json=as_json, as_csv=as_csv)
+        return
+    with place.store() as store:
+        answer = store.switches(wish)
     if summary:
-        _show_summary(found, as_json=as_json)
+        _show_summary(answer.switches, as_json=as_json)
     elif as_json:
-        json_lines(found, click.echo)
+        json_lines(answer.switches, click.echo)
     elif as_csv:
-        csv_lines(found, click.echo)
+        csv_lines(answer.switches, click.echo)
     else:
-        if sys.stdout.isatty():
-            draw(TERMINAL_COLUMNS, terminal_rows(found))
-        else:
-            plain(PLAIN_COLUMNS, plain_rows(found), click.echo)
-        click.echo(f"{len(found)} of {len(every)} switches", err=True)
+        _show_table(answer)
 
 
-def _read(logs: list[Path]) -> list[Switchover]:
-    """Returns the switchovers of all `logs`, each once."""
-    found: dict[str, Switchover] = {}
-    for log in logs:
-        found.update(switchovers(log))
-    return list(found.values())
+def _show_table(answer: Answer) -> None:
+    if sys.stdout.isatty():
+        draw(TERMINAL_COLUMNS, terminal_rows(answer.switches))
+    else:
+        plain(PLAIN_COLUMNS, plain_rows(answer.switches), click.echo)
+    click.echo(f"{len(answer.switches)} of {answer.total} switches", err=True)
 
 
 def _show_summary(found: list[Switchover], *, as_json: bool) -> None:
@@ -128,7 +91,28 @@ def _show_summary(found: list[Switchover], *, as_json: bool) -> None:
         return
     for line in outcome_lines(summaries):
         click.echo(line)
-    if sys.stdout.isatty():
-        draw(SUMMARY_COLUMNS, summary_rows(summaries))
+    _show(SUMMARY_COLUMNS, summary_rows(summaries))
+
+
+def _stuck_now(place: Place, wish: Wish) -> list[NodeNow]:
+    if math.isinf(wish.since_s):
+        wish = replace(wish, since_s=time.time() - HEARD_WITHIN_S)
+    with place.store() as store:
+        return stuck_nodes(store.nodes(wish), wish, place.limits)
+
+
+def _show_stuck(found: list[NodeNow], *, as_json: bool, as_csv: bool) -> None:
+    if as_json:
+        json_lines(found, click.echo)
+    elif as_csv:
+        stuck_csv_lines(found, click.echo)
     else:
-        plain(SUMMARY_COLUMNS, summary_rows(summaries), click.echo)
+        _show(STUCK_COLUMNS, stuck_rows(found))
+        click.echo(f"{len(found)} nodes are stuck", err=True)
+
+
+def _show(columns: Row, rows: Sequence[Row]) -> None:
+    if sys.stdout.isatty():
+        draw(columns, rows)
+    else:
+        plain(columns, rows, click.echo)

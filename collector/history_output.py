@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from collector.documents import PHASES
 from collector.history import Summary
-from collector.reading import Switchover
+from collector.past import NodeNow, Switchover
 
 Row = Sequence[str]
 Print = Callable[[str], None]
@@ -18,9 +18,12 @@ Print = Callable[[str], None]
 PLAIN_COLUMNS = ("started", "node", "to", "outcome", "total s", *PHASES, "who", "reason")
 TERMINAL_COLUMNS = ("started", "node", "to", "outcome", "total s", "phases s", "who and why")
 SUMMARY_COLUMNS = ("to", "phase", "switches", "p50 s", "p95 s", "max s")
+STUCK_COLUMNS = ("node", "appliance", "mode", "since", "for s", "waits for", "seen")
+STUCK_CSV_COLUMNS = ("host", "appliance", "mode", "mode_since", "mode_age_s", "switch_id", "stuck", "blocker", "vms",
+                     "box_old", "@timestamp")  # fmt: skip
 CSV_COLUMNS = (
     "started", "ended", "host", "appliance", "switch_id", "from_mode", "to", "outcome", "why",
-    "who", "reason", "was_stuck", "duration_s", *(f"{phase}_s" for phase in PHASES),
+    "who", "reason", "was_stuck", "observed", "duration_s", *(f"{phase}_s" for phase in PHASES),
 )  # fmt: skip
 
 
@@ -51,8 +54,12 @@ def terminal_rows(found: Iterable[Switchover]) -> list[Row]:
 
 def _head(switch: Switchover) -> Row:
     outcome = f"{switch.outcome} (stuck)" if switch.was_stuck else switch.outcome
-    started = switch.started[:19].replace("T", " ")
-    return started, switch.host, switch.to.value, outcome, f"{switch.duration_s:.3f}"
+    duration = "-" if switch.duration_s is None else f"{switch.duration_s:.3f}"
+    return _second(switch.started), switch.host, switch.to.value, outcome, duration
+
+
+def _second(time: str | None) -> str:
+    return time[:19].replace("T", " ") if time else "-"
 
 
 def _why(switch: Switchover) -> str:
@@ -65,6 +72,22 @@ def summary_rows(found: Iterable[Summary]) -> list[Row]:
         (summary.to.value, name, str(spread.n), f"{spread.p50_s:.3f}", f"{spread.p95_s:.3f}", f"{spread.max_s:.3f}")
         for summary in found
         for name, spread in summary.durations.items()
+    ]
+
+
+def stuck_rows(found: Iterable[NodeNow]) -> list[Row]:
+    """Returns one row for each node: its mode, since when and for how long, and what it waits for."""
+    return [
+        (
+            node.host,
+            node.appliance or "-",
+            node.mode.value if node.mode else "-",
+            _second(node.mode_since),
+            "-" if node.mode_age_s is None else f"{node.mode_age_s:.0f}",
+            node.blocker or "-",
+            _second(node.seen),
+        )
+        for node in found
     ]
 
 
@@ -87,7 +110,7 @@ def draw(columns: Row, rows: Iterable[Row]) -> None:
 
     drawn = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
     for name in columns:
-        wraps = name in ("phases s", "who and why")
+        wraps = name in ("phases s", "who and why", "waits for")
         drawn.add_column(name, justify="right" if name.endswith(" s") and not wraps else "left", no_wrap=not wraps)
     for row in rows:
         drawn.add_row(*(Text(cell, style=_colour(cell)) for cell in row))
@@ -108,7 +131,7 @@ def plain(columns: Row, rows: Iterable[Row], put: Print) -> None:
         put("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def json_lines(found: Iterable[Switchover | Summary], put: Print) -> None:
+def json_lines(found: Iterable[Switchover | Summary | NodeNow], put: Print) -> None:
     """Prints one JSON object a line."""
     for each in found:
         put(msgspec.json.encode(each).decode())
@@ -116,10 +139,30 @@ def json_lines(found: Iterable[Switchover | Summary], put: Print) -> None:
 
 def csv_lines(found: Iterable[Switchover], put: Print) -> None:
     """Prints a header and one line for each switch; a phase it did not go through is empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
+    rows = []
     for switch in found:
-        fields = msgspec.to_builtins(switch) | {"was_stuck": "yes" if switch.was_stuck else "no"}
-        writer.writerow(fields | {f"{phase}_s": seconds for phase, seconds in switch.phases.items()})
+        fields = msgspec.to_builtins(switch)
+        words = {name: _yes_no(fields[name]) for name in ("was_stuck", "observed")}
+        rows.append(fields | words | {f"{phase}_s": seconds for phase, seconds in switch.phases.items()})
+    _csv(CSV_COLUMNS, rows, put)
+
+
+def stuck_csv_lines(found: Iterable[NodeNow], put: Print) -> None:
+    """Prints a header and one line for each node; what is not known is empty."""
+    rows = []
+    for node in found:
+        fields = msgspec.to_builtins(node)
+        rows.append(fields | {name: _yes_no(fields[name]) for name in ("stuck", "box_old")})
+    _csv(STUCK_CSV_COLUMNS, rows, put)
+
+
+def _yes_no(value: bool | None) -> str:
+    return {None: "", True: "yes", False: "no"}[value]
+
+
+def _csv(columns: Row, rows: Iterable[Mapping[str, object]], put: Print) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     put(text.getvalue().rstrip("\n"))

@@ -10,12 +10,11 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from collector.clients import IndexClient, IndexTrouble, Reply, WrongProduct
+from collector.clients import IndexClient, IndexTrouble, Reply, check_product
 from collector.fields import ALL_KINDS
 from collector.index_findings import FORCED, WRITTEN, Finding, State, difference, judge, judge_index, kind_of
 from collector.index_parts import Found, Json, Part, PartKind, found, plain_mapping
 from collector.templates import DEFAULT_SHAPE, Shape, mappings, parts, template_name
-from contract.config import Product
 
 # No index is ever called so; the server is asked what it would be like.
 NEVER: Final = "never-2000.01.01"
@@ -41,7 +40,7 @@ class Surveyed(NamedTuple):
 
 def survey(client: IndexClient, shape: Shape = DEFAULT_SHAPE) -> list[Surveyed]:
     """Returns how everything on the server stands. Raises IndexTrouble."""
-    _right_product(client)
+    check_product(client)
     lifecycle, seen = _policies(client, shape)
     for part in parts(client.sink.kind, shape, lifecycle=lifecycle):
         if not part.kind.is_policy:
@@ -89,18 +88,6 @@ def _send(
 def _refusal(reply: Reply) -> str:
     remedy = "; the user needs the right to manage templates and policies" if reply.status in (401, 403) else ""
     return f"HTTP {reply.status}: {reply.reason}{remedy}"
-
-
-def _right_product(client: IndexClient) -> None:
-    """The Elasticsearch client looks by itself; the other one takes what comes."""
-    if client.sink.kind is not Product.OPENSEARCH:
-        return
-    reply = client.request("GET", "/")
-    if reply.status in (401, 403):
-        return
-    version = reply.body.get("version", {}) if isinstance(reply.body, dict) else {}
-    if reply.status >= HTTPStatus.BAD_REQUEST or version.get("distribution") != "opensearch":
-        raise WrongProduct(f"{client.where}: not an OpenSearch server; see kind of sink {client.sink.name}")
 
 
 def _no_handler(reply: Reply) -> bool:

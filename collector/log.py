@@ -12,34 +12,21 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from collector.documents import BOX, SWITCHOVER, Captured, Document, document_id
-from contract.errors import Surroundings
+from collector import ledger
+from collector.documents import BOX, SWITCHOVER, Captured, document_id
+from collector.index_names import index_of
+from collector.ledger import Account
+from collector.log_schema import Foreign, LogTrouble, begin, inode, is_damage
+from collector.pending import Span
 
 log = logging.getLogger("collector")
-
-VERSION: Final = 1
-SCHEMA: Final = f"""
-CREATE TABLE documents (
-    number INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    kind TEXT NOT NULL,
-    host TEXT NOT NULL,
-    time REAL NOT NULL,
-    body BLOB NOT NULL
-) STRICT;
-CREATE INDEX documents_by_age ON documents (kind, time);
-CREATE TABLE positions (name TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT;
-CREATE TABLE counts (kind TEXT, what TEXT, n INTEGER NOT NULL, PRIMARY KEY (kind, what)) STRICT;
-PRAGMA user_version = {VERSION};
-"""
 
 # What goes first when the log is full; by age only the first kind goes, for switches are few and asked about late.
 LEAST_WORTH_FIRST: Final = (BOX, SWITCHOVER)
@@ -52,16 +39,6 @@ DROPPED_AGE: Final = "age"
 DROPPED_BYTES: Final = "bytes"
 DROPPED_UNWRITTEN: Final = "unwritten"
 
-_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-
-
-class LogTrouble(Surroundings):
-    """The log takes no documents now; the message says why. What was to be appended is not in it."""
-
-
-class _Foreign(Exception):
-    """A database that is not a log of this version."""
-
 
 class Keep(msgspec.Struct, frozen=True):
     """How long box documents are kept, and how many bytes all documents may take."""
@@ -73,12 +50,16 @@ class Keep(msgspec.Struct, frozen=True):
 class Log:
     """The log at `path`. One thread uses it, and opens it before every append: after trouble it is closed.
 
-    `cursor` is the number of the last journal record whose switch is in the log. At any moment the documents made
-    are those kept and those dropped.
+    `origin` is the host that keeps it, `sinks` those that documents are captured for, and `accounts` how each of them
+    stood after the last append. `cursor` is the number of the last journal record whose switch is in the log. At any
+    moment the documents made are those kept and those dropped.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, origin: str = "", sinks: Iterable[str] = ()) -> None:
         self.path = path
+        self.origin = origin
+        self.sinks = tuple(sinks)
+        self.accounts: Mapping[str, Account] = {}
         self.cursor = 0
         self.used_bytes = 0
         self._counts: Counter[tuple[str, str]] = Counter()
@@ -102,9 +83,9 @@ class Log:
             return
         try:
             self._connection = self._connect()
-        except (sqlite3.Error, OSError, _Foreign) as error:
+        except (sqlite3.Error, OSError, Foreign) as error:
             self._closed_for = f"cannot be opened ({error})"
-            if isinstance(error, _Foreign) or _damaged(error):
+            if is_damage(error):
                 self._move_aside(error)
 
     def append(self, documents: Sequence[Captured], cursor: int, keep: Keep, now_s: float) -> None:
@@ -120,21 +101,9 @@ class Log:
         except sqlite3.Error as error:
             self._unwritten += _boxes(documents)
             self.close()
-            if _damaged(error):
+            if is_damage(error):
                 self._move_aside(error)
             raise LogTrouble(f"{self.path}: not written ({error})") from error
-
-    def newest(self, kind: str) -> Document | None:
-        """Returns the newest document of `kind`, None without one or without a log."""
-        if self._connection is None:
-            return None
-        try:
-            row = self._connection.execute(
-                "SELECT body FROM documents WHERE kind = ? ORDER BY number DESC LIMIT 1", (kind,)
-            ).fetchone()
-        except sqlite3.Error:
-            return None
-        return msgspec.json.decode(row[0], type=Document) if row else None
 
     def close(self) -> None:
         """Closes the file."""
@@ -150,20 +119,18 @@ class Log:
     ) -> None:
         counts = self.counts
         connection.execute("BEGIN IMMEDIATE")
-        (number,) = connection.execute("SELECT position FROM positions WHERE name = 'number'").fetchone()
-        for document in documents:
-            number += 1
-            key = document.key or str(number)
-            row = (
-                number,
-                document_id(document.host, document.kind, key),
-                document.kind,
-                document.host,
-                document.time_s,
-                msgspec.json.encode(document.fields),
-            )
-            written = connection.execute("INSERT OR IGNORE INTO documents VALUES (?, ?, ?, ?, ?, ?)", row)
+        ledger.register(connection, self.sinks)
+        (before,) = connection.execute("SELECT position FROM positions WHERE name = 'number'").fetchone()
+        made = 0
+        for number, document in enumerate(documents, start=before + 1):
+            row = self._row(number, document)
+            written = connection.execute("INSERT OR IGNORE INTO documents VALUES (?, ?, ?, ?, ?, ?, ?)", row)
             counts[document.kind, MADE] += written.rowcount
+            made += written.rowcount
+        number = before + len(documents)
+        if made:
+            for sink in ledger.names(connection):
+                ledger.capture(connection, sink, Span(before + 1, number), made)
         counts.update(_drop(connection, keep, now_s))
         connection.executemany(
             "INSERT OR REPLACE INTO positions VALUES (?, ?)", [("number", number), ("journal", cursor)]
@@ -171,35 +138,40 @@ class Log:
         connection.executemany(
             "INSERT OR REPLACE INTO counts VALUES (?, ?, ?)", [(*key, n) for key, n in counts.items()]
         )
-        used_bytes = _used_bytes(connection)
+        used_bytes, accounts = _used_bytes(connection), ledger.accounts(connection)
         connection.execute("COMMIT")
-        self.cursor, self.used_bytes, self._counts, self._unwritten = cursor, used_bytes, counts, 0
+        self.cursor, self.used_bytes, self.accounts = cursor, used_bytes, accounts
+        self._counts, self._unwritten = counts, 0
+
+    def _row(self, number: int, document: Captured) -> tuple[object, ...]:
+        # An agent of its own may tell of the same node: each numbers its documents, so the id says whose number it is.
+        own = "" if document.host == self.origin or not self.origin else f"{self.origin}-"
+        return (
+            number,
+            document_id(document.host, document.kind, document.key or f"{own}{number}"),
+            index_of(document.kind, str(document.fields.get("subsystem", "")), document.time_s),
+            document.kind,
+            document.host,
+            document.time_s,
+            msgspec.json.encode(document.fields),
+        )
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, isolation_level=None, timeout=2.0)
+        connection = begin(self.path)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA journal_size_limit = 4194304")
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-                _begin(connection)
-            _check(connection)
             (self.cursor,) = connection.execute("SELECT position FROM positions WHERE name = 'journal'").fetchone()
             counts = connection.execute("SELECT kind, what, n FROM counts").fetchall()
             self._counts = Counter({(kind, what): n for kind, what, n in counts})
+            self.accounts = ledger.accounts(connection)
             self.used_bytes = _used_bytes(connection)
-            self._inode = self.path.stat().st_ino
+            self._inode = inode(self.path)
         except BaseException:
             connection.close()
             raise
         return connection
 
     def _moved(self) -> bool:
-        try:
-            return self.path.stat().st_ino != self._inode
-        except OSError:
-            return True
+        return inode(self.path) != self._inode
 
     def _move_aside(self, error: Exception) -> None:
         """Renames the file to `<name>.damaged`, in the place of an earlier one: damage must not fill the disk."""
@@ -217,28 +189,8 @@ class Log:
         self.cursor = 0
         try:
             self._connection = self._connect()
-        except (sqlite3.Error, OSError, _Foreign) as again:
+        except (sqlite3.Error, OSError, Foreign) as again:
             self._closed_for = f"cannot be begun anew ({again})"
-
-
-def _begin(connection: sqlite3.Connection) -> None:
-    # Numbers start at the time, so that a log begun anew gives out none that its predecessor gave out.
-    first = int(time.time() * 1000)
-    connection.execute("BEGIN IMMEDIATE")
-    for statement in SCHEMA.split(";"):
-        connection.execute(statement)
-    connection.executemany("INSERT INTO positions VALUES (?, ?)", [("number", first), ("journal", 0)])
-    connection.execute("COMMIT")
-
-
-def _check(connection: sqlite3.Connection) -> None:
-    """Raises _Foreign unless the database is a log of this version."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version != VERSION:
-        raise _Foreign(f"a database of version {version}, not a log of version {VERSION}")
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if not {"documents", "positions", "counts"} <= tables:
-        raise _Foreign("a database of something else")
 
 
 def _drop(connection: sqlite3.Connection, keep: Keep, now_s: float) -> Counter[tuple[str, str]]:
@@ -267,13 +219,10 @@ def _boxes(documents: Iterable[Captured]) -> int:
     return sum(1 for document in documents if document.kind == BOX)
 
 
-def _damaged(error: Exception) -> bool:
-    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGED
-
-
 def _delete(connection: sqlite3.Connection, rows: Iterable[tuple[int]]) -> int:
     numbers = list(rows)
     connection.executemany("DELETE FROM documents WHERE number = ?", numbers)
+    ledger.drop(connection, [number for (number,) in numbers])
     return len(numbers)
 
 

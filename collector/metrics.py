@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -12,12 +12,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from collector.documents import KINDS, PHASES, Sighting
-from collector.facts import ModeNow
+from collector.documents import KINDS, PHASES
+from collector.ledger import Account
 from collector.log import DROPPED_AGE, DROPPED_BYTES, DROPPED_UNWRITTEN, MADE
-from collector.mode_series import mode_series
-from contract.config import Switch
-from contract.journal import SwitchRecord
+from collector.looks import NodeLook, Switched
+from collector.mode_series import ModeRow, mode_series
+from collector.sink_metrics import SinkMetrics, account_series
+from contract.config import Node, Role, Switch
 from contract.modes import Mode, Vms, Wanted
 
 MODE_TIMEOUT: Final = "hltd_mode_timeout_seconds"
@@ -46,12 +47,11 @@ DROP_REASONS: Final = (DROPPED_AGE, DROPPED_BYTES, DROPPED_UNWRITTEN)
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What the newest sample found. Times are Unix seconds; `counts` as in collector.log.Log."""
+    """What the newest sample found. Times are Unix seconds; `counts` and `accounts` as in collector.log.Log."""
 
-    now: ModeNow = ModeNow()
-    seen: Sighting = Sighting()
-    cores: Mapping[str, int] = {}
+    nodes: tuple[NodeLook, ...] = ()
     counts: Mapping[tuple[str, str], int] = {}
+    accounts: Mapping[str, Account] = {}
     log_bytes: int = 0
     log_up: bool = False
     journal_seq: int = 0
@@ -61,38 +61,58 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Metrics:
-    """The registry of one node. The sampler replaces `snapshot`, `timeouts` and calls `ended` for each switch."""
+    """The registry of one agent. The sampler replaces `snapshot`, `timeouts` and calls `ended` for each switch."""
 
-    def __init__(self, host: str, appliance: str, timeouts: Switch) -> None:
+    def __init__(self, node: Node, role: Role, timeouts: Switch) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves this one untyped
         self.registry = CollectorRegistry()
-        self.snapshot = Snapshot()
         self.timeouts = timeouts
-        labels = {"host": host, "appliance": appliance}
-        self._labels = labels
+        appliance = node.appliance or (node.host if role is Role.APPLIANCE else "")
+        self._labels = {"host": node.host, "appliance": appliance}
+        self._hosts: set[str] = set()
         self._phases = Histogram(
             SWITCH_PHASE,
             "Time that a switch spent in a phase.",
-            [*labels, "phase", "to"],
+            [*self._labels, "phase", "to"],
             buckets=PHASE_BUCKETS_S,
             registry=self.registry,
         )
         self._switches = Counter(
-            SWITCHES, "Switches that ended, by outcome.", [*labels, "to", "outcome"], registry=self.registry
+            SWITCHES, "Switches that ended, by outcome.", [*self._labels, "to", "outcome"], registry=self.registry
         )
-        # A series that appears with its first observation loses that one in every rate.
+        self.sinks = SinkMetrics(self.registry, self._labels)
+        self.snapshot = Snapshot()
+        if role is Role.NODE:
+            self._expect(node.host)
+            self.snapshot = Snapshot(nodes=(NodeLook(host=node.host, appliance=appliance),))
+        self.registry.register(_FromSnapshot(self._labels, lambda: (self.snapshot, self.timeouts)))
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Has scrapes show `snapshot` from now on."""
+        for node in snapshot.nodes:
+            if node.observed:
+                self._expect(node.host)
+        self.snapshot = snapshot
+
+    def ended(self, switch: Switched) -> None:
+        """Counts a switch and the time of each of its phases."""
+        self._expect(switch.host)
+        labels = self._labels | {"host": switch.host, "to": switch.to.value}
+        self._switches.labels(**labels, outcome=switch.outcome).inc()
+        for phase in PHASES:
+            if phase in switch.phases:
+                self._phases.labels(**labels, phase=phase).observe(switch.phases[phase])
+
+    def _expect(self, host: str) -> None:
+        """Shows the series of a host's switches at 0: one that appears with its first loses that one in every rate."""
+        if host in self._hosts:
+            return
+        self._hosts.add(host)
+        labels = self._labels | {"host": host}
         for to, phases in PHASES_TO.items():
             self._switches.labels(**labels, to=to.value, outcome="done")
             for phase in phases:
                 self._phases.labels(**labels, phase=phase, to=to.value)
-        self.registry.register(_FromSnapshot(labels, lambda: (self.snapshot, self.timeouts)))
-
-    def ended(self, record: SwitchRecord) -> None:
-        """Counts a switch and the time of each of its phases."""
-        self._switches.labels(**self._labels, to=record.to.value, outcome=record.outcome).inc()
-        for phase in PHASES:
-            if phase in record.phases:
-                self._phases.labels(**self._labels, phase=phase, to=record.to.value).observe(record.phases[phase])
 
 
 class _FromSnapshot(Collector):
@@ -103,26 +123,43 @@ class _FromSnapshot(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yields every gauge and counter that comes from the snapshot."""
         shot, timeouts = self._read()
-        yield from mode_series(shot.now.mode, shot.now.since_s, self._labels)
-        limits = {mode.value: timeouts.timeout_s(mode) for mode in Mode if timeouts.timeout_s(mode)}
-        yield self._gauge(
-            MODE_TIMEOUT, "After how long in a mode a node is stuck; lasting modes have none.", limits, "mode"
-        )
-        yield self._gauge(
-            CORES, "Core tokens by state; from the box file when the folders can't be read.", shot.cores, "state"
-        )
-        vms = {each.value: float(each is shot.now.vms) for each in Vms} if shot.now.vms else {}
-        yield self._gauge(VMS, "State of the virtual machines: 1 for the one they are in.", vms, "state")
-        yield from self._of_box(shot.seen)
+        yield from self._of_nodes(shot.nodes, timeouts)
         yield from self._of_agent(shot)
 
-    def _of_box(self, seen: Sighting) -> Iterator[Metric]:
-        box = seen.box
-        age_s = seen.age_s(time.time())
-        run = (max(box.activeRuns, default=0)) if box else None
-        yield self._one(BOX_AGE, "Age of the newest box file that could be read.", age_s)
-        yield self._one(ACTIVE_RUN, "Newest run at work on the node, 0 without one.", run)
-        yield self._one(STUCK, "1 while a switch takes longer than it may.", box.stuck if box else None)
+    def _of_nodes(self, nodes: Sequence[NodeLook], timeouts: Switch) -> Iterator[Metric]:
+        now_s = time.time()
+        yield from mode_series(
+            list(self._labels),
+            [ModeRow((each.host, each.appliance), each.now.mode, each.now.since_s) for each in nodes],
+        )
+        limits = {mode.value: timeouts.timeout_s(mode) for mode in Mode if timeouts.timeout_s(mode)}
+        text = "After how long in a mode a node is stuck; lasting modes have none."
+        yield self._each(MODE_TIMEOUT, text, nodes, lambda _node: limits, "mode")
+        text = "Core tokens by state; from the box file when the folders can't be read."
+        yield self._each(CORES, text, nodes, lambda node: node.cores, "state")
+        text = "State of the virtual machines: 1 for the one they are in."
+        yield self._each(VMS, text, nodes, lambda node: _vms(node.now.vms), "state")
+        text = "Age of the newest box file that could be read."
+        yield self._each(BOX_AGE, text, nodes, lambda node: _one_value(node.seen.age_s(now_s)))
+        text = "Newest run at work on the node, 0 without one."
+        yield self._each(ACTIVE_RUN, text, nodes, lambda node: _one_value(_run(node)))
+        text = "1 while a switch takes longer than it may."
+        yield self._each(STUCK, text, nodes, lambda node: _one_value(node.seen.box.stuck if node.seen.box else None))
+
+    def _each(
+        self,
+        name: str,
+        text: str,
+        nodes: Iterable[NodeLook],
+        values: Callable[[NodeLook], Mapping[str, float]],
+        *label: str,
+    ) -> Metric:
+        """Returns a gauge with the `values` of each node, by `label`."""
+        family = GaugeMetricFamily(name, text, labels=[*self._labels, *label])
+        for node in nodes:
+            for key, value in values(node).items():
+                family.add_metric([node.host, node.appliance, *([key] if label else [])], float(value))
+        return family
 
     def _of_agent(self, shot: Snapshot) -> Iterator[Metric]:
         made = CounterMetricFamily(
@@ -137,6 +174,7 @@ class _FromSnapshot(Collector):
                 gone.add_metric([*self._labels.values(), kind, reason], shot.counts.get((kind, reason), 0))
         yield made
         yield gone
+        yield from account_series(self._labels, shot.accounts)
         failures = CounterMetricFamily(BOX_FAILURES, "Looks at the box file that failed.", labels=list(self._labels))
         failures.add_metric(list(self._labels.values()), shot.box_failures)
         yield failures
@@ -154,8 +192,14 @@ class _FromSnapshot(Collector):
             family.add_metric(list(self._labels.values()), float(value))
         return family
 
-    def _gauge(self, name: str, text: str, values: Mapping[str, float], label: str) -> Metric:
-        family = GaugeMetricFamily(name, text, labels=[*self._labels, label])
-        for key, value in values.items():
-            family.add_metric([*self._labels.values(), key], float(value))
-        return family
+
+def _vms(vms: Vms | None) -> dict[str, float]:
+    return {each.value: float(each is vms) for each in Vms} if vms else {}
+
+
+def _one_value(value: float | None) -> dict[str, float]:
+    return {} if value is None else {"": value}
+
+
+def _run(node: NodeLook) -> int | None:
+    return max(node.seen.box.activeRuns, default=0) if node.seen.box else None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -14,15 +14,27 @@ MODE: Final = "hltd_mode"
 MODE_SINCE: Final = "hltd_mode_since_timestamp_seconds"
 
 
-def mode_series(mode: Mode | None, since_s: float | None, labels: Mapping[str, str]) -> Iterator[Metric]:
-    """Yields `hltd_mode`, always four series of 0 or 1 (all 0: unknown), and since when (Unix seconds), if known."""
+class ModeRow(NamedTuple):
+    """One node: the values of its labels, its mode (None: unknown), and since when (Unix seconds), if known."""
+
+    labels: Sequence[str]
+    mode: Mode | None
+    since_s: float | None
+
+
+def mode_series(names: Sequence[str], rows: Iterable[ModeRow]) -> Iterator[Metric]:
+    """Yields `hltd_mode`, for each node always four series of 0 or 1 (all 0: unknown), and since when.
+
+    `names` are those of the labels.
+    """
     states = GaugeMetricFamily(
-        MODE, "Mode of the node: 1 for the one it is in, all 0 when unknown.", labels=[*labels, "mode"]
+        MODE, "Mode of the node: 1 for the one it is in, all 0 when unknown.", labels=[*names, "mode"]
     )
-    for each in Mode:
-        states.add_metric([*labels.values(), each.value], float(each is mode))
+    since = GaugeMetricFamily(MODE_SINCE, "When the node entered its mode, Unix seconds.", labels=names)
+    for row in rows:
+        for each in Mode:
+            states.add_metric([*row.labels, each.value], float(each is row.mode))
+        if row.mode is not None and row.since_s is not None:
+            since.add_metric(row.labels, row.since_s)
     yield states
-    since = GaugeMetricFamily(MODE_SINCE, "When the node entered its mode, Unix seconds.", labels=list(labels))
-    if mode is not None and since_s is not None:
-        since.add_metric(list(labels.values()), since_s)
     yield since

@@ -3,49 +3,80 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
-from collector.documents import SWITCHOVER
+from collector.documents import BOX, SWITCHOVER, Document
+from collector.history import Wish, select
+from collector.history_stores import Answer
+from collector.past import NodeNow, Switchover
 from contract.errors import Surroundings, Unreadable
-from contract.modes import Mode, Wanted
+
+# More than an hour of an appliance of twenty.
+RECENT_BOXES: Final = 20_000
 
 
-class Switchover(msgspec.Struct, frozen=True, kw_only=True):
-    """One switchover document, as collector.documents makes it. Times are UTC, durations seconds."""
+class Logs:
+    """The logs of one or many collectors as one store; what is in several of them is there once."""
 
-    host: str
-    appliance: str = ""
-    switch_id: str
-    who: str = ""
-    reason: str = ""
-    from_mode: Mode
-    to: Wanted
-    outcome: str
-    why: str = ""
-    started: str
-    ended: str
-    duration_s: float
-    phases: dict[str, float] = {}
-    was_stuck: bool = False
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+
+    def switches(self, wish: Wish) -> Answer:
+        """Returns what `wish` asks for. Raises Surroundings or Unreadable."""
+        found: dict[str, Switchover] = {}
+        for path in self._paths:
+            found.update(switchovers(path))
+        return Answer(select(found.values(), wish), len(found))
+
+    def nodes(self, wish: Wish) -> list[NodeNow]:  # noqa: ARG002 - all of them, and the wish is asked later
+        """Returns what the newest box documents say. Raises Surroundings or Unreadable."""
+        return [msgspec.convert(box, NodeNow) for path in self._paths for box in newest_boxes(path).values()]
 
 
 def switchovers(path: Path) -> Iterator[tuple[str, Switchover]]:
     """Yields id and content of every switchover in the log at `path`. Raises Surroundings or Unreadable."""
+    with _opened(path) as connection:
+        rows = connection.execute("SELECT id, body FROM documents WHERE kind = ? ORDER BY time", (SWITCHOVER,))
+        for identity, body in rows:
+            yield identity, msgspec.json.decode(body, type=Switchover)
+
+
+def newest_boxes(path: Path) -> dict[str, Document]:
+    """Returns the newest box document of each host in the log at `path`. Raises Surroundings or Unreadable.
+
+    Hosts that are not among the newest `RECENT_BOXES` documents have not been seen for long.
+    """
+    with _opened(path) as connection:
+        newest = connection.execute(
+            "SELECT host, max(number) FROM (SELECT number, kind, host FROM documents ORDER BY number DESC LIMIT ?)"
+            " WHERE kind = ? GROUP BY host",
+            (RECENT_BOXES, BOX),
+        ).fetchall()
+        bodies = (connection.execute("SELECT body FROM documents WHERE number = ?", (n,)) for _, n in newest)
+        found = (body.fetchone() for body in bodies)  # None for one that was dropped a moment ago
+        return {
+            host: msgspec.json.decode(row[0], type=Document)
+            for (host, _), row in zip(newest, found, strict=True)
+            if row is not None
+        }
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     if not path.is_file():
         raise Surroundings(f"{path}: no such log; has a collector run here? Name another with --log or --config")
     try:
         with closing(sqlite3.connect(_read_only(path), uri=True, timeout=5.0)) as connection:
-            rows = connection.execute("SELECT id, body FROM documents WHERE kind = ? ORDER BY time", (SWITCHOVER,))
-            for identity, body in rows:
-                yield identity, msgspec.json.decode(body, type=Switchover)
+            yield connection
     except sqlite3.DatabaseError as error:
         raise Unreadable(f"{path}: cannot be read as a log ({error})") from error
     except msgspec.MsgspecError as error:
-        raise Unreadable(f"{path}: holds a switchover of another form ({error})") from error
+        raise Unreadable(f"{path}: holds a document of another form ({error})") from error
 
 
 def _read_only(path: Path) -> str:

@@ -1,102 +1,113 @@
-"""One sample: look at the sources, make documents, put them in the log, show the snapshot."""
+"""One sample: look at the sources, put the documents in the log, show the snapshot."""
 
 from __future__ import annotations
 
 import logging
-import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
 
-from collector.documents import BOX, Captured, Document, box_document, switchover_document
-from collector.facts import ModeNow, mode_now
-from collector.log import Keep, Log, LogTrouble
+from collector.appliance import ApplianceSource
+from collector.documents import Document
+from collector.log import Keep, Log
+from collector.log_schema import LogTrouble
+from collector.looks import Look, Source
 from collector.metrics import Metrics, Snapshot
-from collector.sources import BoxSource, JournalSource, ModeSource, NewSwitches, cores
+from collector.node import NodeSource
+from collector.reading import newest_boxes
 from collector.trouble import Trouble
-from contract.config import NodeConfig
-from contract.modes import Mode
-from contract.times import unix
+from collector.watching import Watch
+from contract.config import NodeConfig, Role
+from contract.errors import HltmodeError
 
 log = logging.getLogger("collector")
 
+SOURCES: Final[Mapping[Role, Callable[[NodeConfig, Mapping[str, Document]], Source]]] = {
+    Role.NODE: NodeSource,
+    Role.APPLIANCE: ApplianceSource,
+}
+
 
 class Sampler:
-    """Takes samples of one node. It never fails for what it finds: trouble is said, counted and tried again."""
+    """Takes samples in its role. It never fails for what it finds: trouble is said, counted and tried again."""
 
     def __init__(self, config: NodeConfig, metrics: Metrics) -> None:
-        paths = config.paths
         self.config = config
         self._metrics = metrics
-        self._mode = ModeSource(paths.mode)
-        self._journal = JournalSource(paths.journal)
-        self._box = BoxSource(paths.box, config.switch.mount_timeout_s)
-        self._log = Log(paths.log)
-        self._trouble = Trouble(f"{paths.log}: written again")
+        self._log = Log(config.paths.log, config.node.host, _sinks(config))
+        self._trouble = Trouble(f"{config.paths.log}: written again")
         self._log.open()
-        self._now = _as_left(self._log.newest(BOX))
+        self._source: Source = SOURCES[config.collector.role](config, _left(config.paths.log))
 
     @property
-    def mode(self) -> Mode | None:
-        """The mode at the last sample, None when unknown."""
-        return self._now.mode
+    def summary(self) -> str:
+        """What the last sample found, in short."""
+        nodes = self._metrics.snapshot.nodes
+        if self.config.collector.role is Role.APPLIANCE:
+            return f"{len(nodes)} filter units"
+        return f"mode {nodes[0].now.mode or 'unknown'}"
+
+    def watch(self, changed: Callable[[], None]) -> Watch:
+        """Returns what calls `changed` when it may be time for a sample between two."""
+        return self._source.watch(changed)
 
     def changed(self) -> bool:
-        """Returns whether mode file or journal have changed since the last sample."""
-        return self._mode.changed() or self._journal.changed()
+        """Returns whether the sources have changed since the last sample in what can't wait for the next."""
+        return self._source.changed()
 
     def reload(self, config: NodeConfig) -> None:
         """Takes over intervals, limits and time-outs of a configuration read again."""
         self.config = config
-        self._box.hangs_after_s = config.switch.mount_timeout_s
+        self._log.sinks = _sinks(config)
+        self._source.reload(config)
         self._metrics.timeouts = config.switch
 
-    def sample(self, lateness_s: float) -> None:
-        """Takes one sample, which began `lateness_s` after it was due."""
-        config = self.config
+    def sample(self, lateness_s: float, *, whole: bool = True) -> None:
+        """Takes one sample, which began `lateness_s` after it was due; without `whole`, of changed nodes only."""
         self._log.open()
-        published = self._mode.read()
-        new = self._journal.read(self._log.cursor)
-        seen = self._box.read()
-        now_s = time.time()
-        self._now = mode_now(self._now, published, self._journal.view, seen.box, now_s)
-        documents = [
-            *(switchover_document(record, config.node) for record in new.records),
-            box_document(seen, self._now, config.node, now_s),
-        ]
-        kept = self._keep(documents, new, now_s)
-        log.debug("sample: mode %s, %d documents, %.3f s late", self._now.mode, len(documents), lateness_s)
-        self._metrics.snapshot = Snapshot(
-            now=self._now,
-            seen=seen,
-            cores=cores(config.paths, seen.box),
-            counts=self._log.counts,
-            log_bytes=self._log.used_bytes,
-            log_up=kept,
-            journal_seq=self._journal.view.seq,
-            box_failures=self._box.failures,
-            lateness_s=lateness_s,
-            last_success_s=now_s if kept else self._metrics.snapshot.last_success_s,
+        look = self._source.look(self._log.cursor, whole=whole)
+        kept = self._keep(look)
+        log.debug("sample: %d nodes, %d documents, %.3f s late", len(look.nodes), len(look.boxes), lateness_s)
+        self._metrics.show(
+            Snapshot(
+                nodes=look.nodes,
+                counts=self._log.counts,
+                accounts={name: each for name, each in self._log.accounts.items() if name in self._log.sinks},
+                log_bytes=self._log.used_bytes,
+                log_up=kept,
+                journal_seq=look.journal_seq,
+                box_failures=look.failures,
+                lateness_s=lateness_s,
+                last_success_s=look.now_s if kept else self._metrics.snapshot.last_success_s,
+            )
         )
 
     def stop(self) -> None:
-        """Closes the log and lets go of the mount."""
-        self._box.stop()
+        """Closes the log and lets go of the sources."""
+        self._source.stop()
         self._log.close()
 
-    def _keep(self, documents: list[Captured], new: NewSwitches, now_s: float) -> bool:
+    def _keep(self, look: Look) -> bool:
         limits = self.config.collector
         try:
-            self._log.append(documents, new.upto, Keep(limits.keep_days, limits.keep_bytes), now_s)
+            self._log.append(look.documents, look.upto, Keep(limits.keep_days, limits.keep_bytes), look.now_s)
         except LogTrouble as error:
             self._trouble.say(str(error))
             return False
         self._trouble.say("")
-        for record in new.records:
-            self._metrics.ended(record)
+        self._source.kept()
+        for switch in look.switches:
+            self._metrics.ended(switch)
         return True
 
 
-def _as_left(newest: Document | None) -> ModeNow:
-    """Returns mode and since as an earlier collector saw them last, so that a restart doesn't make a mode younger."""
+def _sinks(config: NodeConfig) -> tuple[str, ...]:
+    return tuple(sink.name for sink in config.sink)
+
+
+def _left(path: Path) -> dict[str, Document]:
+    """Returns what an earlier collector saw last of each node; a log that can't be read leaves nothing."""
     try:
-        return ModeNow(mode=Mode(str((newest or {})["mode"])), since_s=unix(str((newest or {})["mode_since"])))
-    except (KeyError, ValueError):
-        return ModeNow()
+        return newest_boxes(path)
+    except HltmodeError:
+        return {}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Final
 
@@ -12,12 +10,12 @@ import msgspec
 
 from collector.documents import Sighting, dated
 from collector.facts import JournalView, Published, fold
+from collector.slow_files import SlowFiles
 from collector.trouble import Trouble
 from contract.box import Box, BuBox, read_box
 from contract.errors import HltmodeError, Unreadable
 from contract.journal import SwitchRecord, read_journal
 from contract.modefile import read_mode
-from contract.mount import Mount
 from contract.paths import CORE_TOKEN, NodePaths
 
 log = logging.getLogger("collector")
@@ -30,7 +28,6 @@ CORE_STATES: Final = {
     "quarantined": "quarantined",
     "cloud": "cloud",
 }
-BOX_WAIT_S: Final = 0.2
 SWITCHES_AT_ONCE: Final = 500
 
 Signature = tuple[int, int, int] | None
@@ -132,49 +129,35 @@ class BoxSource:
     """The box file. A read that hangs goes on in its own thread; meanwhile the last good box is all there is."""
 
     def __init__(self, path: Path, hangs_after_s: float) -> None:
-        self.hangs_after_s = hangs_after_s
         self.failures = 0
+        self.slow = SlowFiles(str(path), lambda: read_box(path), hangs_after_s)
         self._path = path
-        self._mount = Mount(f"box file {path}")
-        self._pending: Future[Box | BuBox] | None = None
-        self._since_s = 0.0
         self._seen = Sighting()
         self._trouble = Trouble(f"{path}: readable again")
 
     def read(self) -> Sighting:
         """Returns the newest box. Waits briefly; a slower answer is taken up by a later call."""
-        if self._pending is None:
-            self._pending = self._mount.submit(lambda: read_box(self._path))
-            self._since_s = time.monotonic()
-            wait_s = min(BOX_WAIT_S, self.hangs_after_s)
-        else:
-            wait_s = 0.0
         try:
-            box = self._pending.result(wait_s)
-        except TimeoutError:
-            if time.monotonic() - self._since_s > self.hangs_after_s:
-                self._failed(f"{self._path}: no answer within {self.hangs_after_s:g} s; check the mount")
-            return self._seen
+            box = self.slow.answer()
         except HltmodeError as error:
-            self._pending = None
-            self._failed(str(error))
+            return self._failed(str(error))
+        if box is None:
             return self._seen
-        self._pending = None
         if isinstance(box, BuBox):
-            self._failed(f"{self._path}: the box of a BU; set node.host to the filter unit's name")
-            return self._seen
+            return self._failed(f"{self._path}: the box of a BU; set node.host to the filter unit's name")
         self._trouble.say("")
         self._seen = Sighting(box=box)
         return self._seen
 
     def stop(self) -> None:
         """Lets the thread end, unless the mount holds it."""
-        self._mount.close()
+        self.slow.stop()
 
-    def _failed(self, words: str) -> None:
+    def _failed(self, words: str) -> Sighting:
         self.failures += 1
         self._trouble.say(words)
         self._seen = Sighting(box=self._seen.box, failed=True)
+        return self._seen
 
 
 def cores(paths: NodePaths, box: Box | None) -> dict[str, int]:
@@ -188,8 +171,11 @@ def cores(paths: NodePaths, box: Box | None) -> dict[str, int]:
             counts[state] = sum(1 for entry in paths.tokens(folder).iterdir() if CORE_TOKEN.fullmatch(entry.name))
         except OSError:
             continue
-    if counts or box is None:
-        return counts
+    return counts if counts or box is None else box_cores(box)
+
+
+def box_cores(box: Box) -> dict[str, int]:
+    """Returns the number of core tokens in each state as the box says, which masks a node that leaves HLT."""
     return {
         "idle": box.idles,
         "used": box.used,

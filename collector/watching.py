@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
@@ -27,27 +27,25 @@ log = logging.getLogger("collector")
 SAFETY_LOOK_S: Final = 1.0
 POLL_S: Final = 0.1
 TRY_AGAIN_S: Final = 30.0
-KINDS: Final[list[type[FileSystemEvent]]] = [
-    DirDeletedEvent,
-    FileClosedEvent,
-    FileDeletedEvent,
-    FileModifiedEvent,
-    FileMovedEvent,
-]
+Kinds = list[type[FileSystemEvent]]
+KINDS: Final[Kinds] = [DirDeletedEvent, FileClosedEvent, FileDeletedEvent, FileModifiedEvent, FileMovedEvent]
+# A writer of box files closes them after each write (hltd-contract: Box file), so one event each tells all.
+FOLDER_KINDS: Final[Kinds] = [DirDeletedEvent, FileClosedEvent, FileDeletedEvent]
 
 Folder = tuple[int, int] | None
 
 
-class FileWatch:
-    """Calls `changed`, from a thread of its own, when `path` may have changed.
+class Watch:
+    """Calls `changed`, from a thread of its own, when something may have changed in `folder`.
 
     Whoever waits for it sleeps `look_s` at most and calls `renew` before each look: a folder that was not there, went
     away or was replaced is then watched again, and until it is, `look_s` is short.
     """
 
-    def __init__(self, path: Path, changed: Callable[[], None]) -> None:
-        self._path = path
-        self._changed = changed
+    def __init__(self, folder: Path, handler: FileSystemEventHandler, kinds: Kinds) -> None:
+        self._path = folder
+        self._handler = handler
+        self._kinds = kinds
         self._observer: BaseObserver | None = None
         self._watched: Folder = None
         self._try_again_s = math.inf
@@ -72,17 +70,17 @@ class FileWatch:
         observer = Observer()
         observer.daemon = True
         try:
-            observer.schedule(_Named(self._path, self._changed), str(self._path.parent), event_filter=KINDS)
+            observer.schedule(self._handler, str(self._path), event_filter=self._kinds)
             observer.start()
         except OSError as error:
-            words = f"{self._path.parent}: no notifications ({error.strerror or error}); looking every {POLL_S:g} s"
+            words = f"{self._path}: no notifications ({error.strerror or error}); looking every {POLL_S:g} s"
             if words != self._trouble:
                 log.warning("%s", words)
             self._trouble = words
             self._try_again_s = time.monotonic() + TRY_AGAIN_S
             return
         if self._trouble:
-            log.info("%s: notifications work again", self._path.parent)
+            log.info("%s: notifications work again", self._path)
         self._trouble = ""
         self._observer = observer
 
@@ -95,20 +93,34 @@ class FileWatch:
 
     def _folder(self) -> Folder:
         try:
-            found = self._path.parent.stat()
+            found = self._path.stat()
         except OSError:
             return None
         return found.st_dev, found.st_ino
 
 
-class _Named(FileSystemEventHandler):
-    """Passes on what concerns one file of the watched folder, or the folder itself."""
+class FileWatch(Watch):
+    """Calls `changed` when the file at `path` may have changed, or its folder."""
 
     def __init__(self, path: Path, changed: Callable[[], None]) -> None:
-        self._concerned = (str(path), str(path.parent))
+        super().__init__(path.parent, _Concerning((str(path), str(path.parent)), changed), KINDS)
+
+
+class FolderWatch(Watch):
+    """Calls `changed` when a file of `folder` was written or has gone, or the folder itself has."""
+
+    def __init__(self, folder: Path, changed: Callable[[], None]) -> None:
+        super().__init__(folder, _Concerning((), changed), FOLDER_KINDS)
+
+
+class _Concerning(FileSystemEventHandler):
+    """Passes on what concerns certain paths of the watched folder; with none, everything."""
+
+    def __init__(self, concerned: Collection[str], changed: Callable[[], None]) -> None:
+        self._concerned = concerned
         self._changed = changed
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Passes the event on without its details: a look finds out."""
-        if event.src_path in self._concerned or event.dest_path in self._concerned:
+        if not self._concerned or event.src_path in self._concerned or event.dest_path in self._concerned:
             self._changed()

@@ -130,8 +130,8 @@ class Sink(msgspec.Struct, frozen=True, kw_only=True):
     """One index server to which documents are sent; `[[sink]]` may stand several times, each with its own cursor.
 
     `name` tells sinks apart in log lines, gauges and cursors. Secrets are files: their first line is the secret.
-    `backlog_per_s` limits documents a second while a backlog is worked off, newest first. `hltd_form` also upserts
-    the newest box of each host into `boxinfo_<subsystem>_write`, as hltd does.
+    A backlog is worked off newest first, at `backlog_per_s` documents a second for each filter unit that the collector
+    tells of. `hltd_form` also upserts the newest box of each host into `boxinfo_<subsystem>_write`, as hltd does.
     """
 
     kind: Product
@@ -141,10 +141,10 @@ class Sink(msgspec.Struct, frozen=True, kw_only=True):
     password_file: str = ""
     api_key_file: str = ""
     ca_file: str = ""
-    timeout_s: Positive = 30.0
+    timeout_s: Positive = 10.0
     batch_documents: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
     batch_bytes: Annotated[int, msgspec.Meta(ge=1 << 10, le=50 << 20)] = 4 << 20
-    backlog_per_s: Positive = 2000.0
+    backlog_per_s: Positive = 10.0
     hltd_form: bool = False
 
 

@@ -217,11 +217,11 @@ def _series(found: Reading) -> bytes:
     from prometheus_client.metrics_core import Metric  # noqa: PLC0415
     from prometheus_client.registry import Collector  # noqa: PLC0415
 
-    from collector.mode_series import mode_series  # noqa: PLC0415
+    from collector.mode_series import ModeRow, mode_series  # noqa: PLC0415
 
     class Found(Collector):
         def collect(self) -> Iterator[Metric]:
-            return mode_series(found.mode, found.since_s, {})
+            return mode_series([], [ModeRow([], found.mode, found.since_s)])
 
     registry = CollectorRegistry()
     registry.register(Found())

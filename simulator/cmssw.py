@@ -108,8 +108,8 @@ class Job:
 
     def _hang(self, done: int) -> None:
         """Does nothing until the fault is gone; only SIGKILL ends it meanwhile."""
-        say(f"hangs after lumisection {done}")
         before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        say(f"hangs after lumisection {done}")
         while self._fault(done).behave == "hang":
             time.sleep(self._options.ls_poll_s)
         signal.signal(signal.SIGTERM, before)

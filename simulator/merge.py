@@ -206,8 +206,8 @@ class MergeScript:
 
     def _hang(self) -> None:
         """Does nothing until the fault is gone; only SIGKILL ends it meanwhile."""
-        say(f"hangs after lumisection {self._last_merged}")
         before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        say(f"hangs after lumisection {self._last_merged}")
         while self._fault().behave == "hang":
             time.sleep(self._options.ls_poll_s)
         signal.signal(signal.SIGTERM, before)

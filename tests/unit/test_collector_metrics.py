@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,12 +11,13 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from collector import metrics as names
-from collector.documents import BOX, PHASES, Sighting
+from collector.documents import BOX, PHASES, Sighting, switchover_document
 from collector.facts import ModeNow
 from collector.log import DROPPED_AGE, MADE
+from collector.looks import NodeLook, Switched
 from collector.metrics import PHASES_TO, Metrics, Snapshot
 from collector.mode_series import MODE, MODE_SINCE
-from contract.config import Switch
+from contract.config import Node, Role, Switch
 from contract.modes import Mode, Vms
 from contract.times import hltd_date
 from tests.unit.test_collector_facts import NOW_S, ended, make_box
@@ -26,7 +28,12 @@ TARGET = {"host": "fu-1", "appliance": "bu-1"}
 
 @pytest.fixture
 def metrics() -> Metrics:
-    return Metrics("fu-1", "bu-1", Switch(activating_timeout_s=240, deactivating_timeout_s=120))
+    node = Node(host="fu-1", appliance="bu-1")
+    return Metrics(node, Role.NODE, Switch(activating_timeout_s=240, deactivating_timeout_s=120))
+
+
+def one_node(**what: Any) -> Snapshot:
+    return Snapshot(nodes=(NodeLook(host="fu-1", appliance="bu-1", **what),))
 
 
 def scrape(metrics: Metrics) -> dict[str, dict[Labels, float]]:
@@ -46,7 +53,7 @@ def label(name: str, values: dict[Labels, float]) -> dict[str, float]:
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_the_mode_is_a_complete_state_set(metrics: Metrics, mode: Mode) -> None:
-    metrics.snapshot = Snapshot(now=ModeNow(mode=mode, since_s=NOW_S))
+    metrics.snapshot = one_node(now=ModeNow(mode=mode, since_s=NOW_S))
     found = scrape(metrics)
     assert label("mode", found[MODE]) == {each.value: float(each is mode) for each in Mode}
     assert list(found[MODE_SINCE].values()) == [NOW_S]
@@ -66,7 +73,7 @@ def test_modes_that_pass_have_a_time_limit_from_the_configuration(metrics: Metri
 
 def test_every_series_of_the_box_and_the_node(metrics: Metrics) -> None:
     box = make_box("on", fm_date=hltd_date(time.time() - 100), activeRuns=[7, 9], stuck=True, mode="cloud")
-    metrics.snapshot = Snapshot(
+    metrics.snapshot = one_node(
         now=ModeNow(mode=Mode.CLOUD, since_s=NOW_S, vms=Vms.STARTING),
         seen=Sighting(box=box),
         cores={"idle": 1, "cloud": 3},
@@ -81,7 +88,7 @@ def test_every_series_of_the_box_and_the_node(metrics: Metrics) -> None:
 
 
 def test_the_age_of_the_box_grows_from_scrape_to_scrape_without_a_sample(metrics: Metrics) -> None:
-    metrics.snapshot = Snapshot(seen=Sighting(box=make_box(fm_date=hltd_date(time.time()))))
+    metrics.snapshot = one_node(seen=Sighting(box=make_box(fm_date=hltd_date(time.time()))))
     (first,) = scrape(metrics)[names.BOX_AGE].values()
     time.sleep(0.02)
     (second,) = scrape(metrics)[names.BOX_AGE].values()
@@ -95,8 +102,9 @@ def test_nothing_is_said_about_a_box_that_was_never_read(metrics: Metrics) -> No
 
 def test_a_switch_is_counted_with_each_of_its_phases(metrics: Metrics) -> None:
     record = msgspec.structs.replace(ended(1, 12), phases={"check": 0.2, "drain": 11.0, "hand_over": 0.8})
-    metrics.ended(record)
-    metrics.ended(record)
+    document = switchover_document(record, Node(host="fu-1", appliance="bu-1"))
+    for _ in range(2):
+        metrics.ended(Switched(document, "fu-1", record.to, record.outcome, record.phases))
     found = scrape(metrics)
     sums = {labels: value for labels, value in found[f"{names.SWITCH_PHASE}_sum"].items() if value}
     assert {dict(labels)["phase"]: value for labels, value in sums.items()} == {

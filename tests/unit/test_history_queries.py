@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from collector.history import Wish, moment_s, percentile, select, summarize
-from collector.reading import Switchover
+from collector.past import Switchover
 from contract.modes import Wanted
 from contract.times import iso
 from tests.unit.test_collector_facts import NOW_S

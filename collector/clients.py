@@ -14,9 +14,11 @@ Retries are the caller's business, so the clients do none; of several hosts each
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
@@ -116,7 +118,8 @@ def is_busy(status: int) -> bool:
 
 class _Elasticsearch(IndexClient):
     def __init__(self, sink: Sink) -> None:
-        import elasticsearch  # noqa: PLC0415 - 30 MiB that a node with the other product need not carry
+        with _without_aiohttp():
+            import elasticsearch  # noqa: PLC0415 - 30 MiB that a node with the other product need not carry
 
         super().__init__(sink)
         logging.getLogger("elastic_transport").setLevel(logging.CRITICAL)
@@ -169,7 +172,8 @@ class _Elasticsearch(IndexClient):
 
 class _OpenSearch(IndexClient):
     def __init__(self, sink: Sink) -> None:
-        import opensearchpy  # noqa: PLC0415 - as above
+        with _without_aiohttp():
+            import opensearchpy  # noqa: PLC0415 - as above
 
         super().__init__(sink)
         for name in ("opensearch", "opensearchpy.trace"):
@@ -215,6 +219,19 @@ class _OpenSearch(IndexClient):
 
     def close(self) -> None:
         self._client.close()
+
+
+@contextmanager
+def _without_aiohttp() -> Iterator[None]:
+    """Hides aiohttp from a client that is loaded: both load it for asynchronous use, 10 MiB that nothing here needs."""
+    if "aiohttp" in sys.modules:
+        yield
+        return
+    sys.modules["aiohttp"] = None  # type: ignore[assignment]  # None has every import fail
+    try:
+        yield
+    finally:
+        del sys.modules["aiohttp"]
 
 
 def _not_trusted(sink: Sink, error: Exception) -> NotTrusted:

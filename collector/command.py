@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from collector.agent import Agent
+from collector.log_command import log_group
 from contract import lock
 from contract.config import load
 from contract.errors import Surroundings
@@ -41,4 +41,9 @@ def run(path: Path | None, sets: tuple[str, ...], verbose: bool) -> None:
     except OSError as error:
         raise Surroundings(f"{state_dir}: cannot be made ({error.strerror}); set node.state_dir") from error
     lock.hold(config.paths.lock("collector"), "a collector")
+    from collector.agent import Agent  # noqa: PLC0415 - of no use to the other commands
+
     Agent(config, lambda: load(path, sets=sets)).run()
+
+
+collector.add_command(log_group)

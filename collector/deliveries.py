@@ -49,7 +49,7 @@ class Deliveries:
 
     def settle(self, batch: Batch, outcome: Outcome) -> None:
         """Writes down what became of `batch`; what is to be sent again stays in the backlog. Raises LogTrouble."""
-        with self._opened() as connection, _transaction(connection):
+        with self._opened() as connection, transaction(connection):
             # What the log dropped while it was on its way is counted as dropped already.
             there = ledger.existing(connection, [row.number for row in batch.rows])
             left = ledger.pending(connection, self._sink)
@@ -84,7 +84,8 @@ class Deliveries:
 
 
 @contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Makes what happens within all or nothing."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

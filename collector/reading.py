@@ -40,7 +40,7 @@ class Logs:
 
 def switchovers(path: Path) -> Iterator[tuple[str, Switchover]]:
     """Yields id and content of every switchover in the log at `path`. Raises Surroundings or Unreadable."""
-    with _opened(path) as connection:
+    with opened(path) as connection:
         rows = connection.execute("SELECT id, body FROM documents WHERE kind = ? ORDER BY time", (SWITCHOVER,))
         for identity, body in rows:
             yield identity, msgspec.json.decode(body, type=Switchover)
@@ -51,7 +51,7 @@ def newest_boxes(path: Path) -> dict[str, Document]:
 
     Hosts that are not among the newest `RECENT_BOXES` documents have not been seen for long.
     """
-    with _opened(path) as connection:
+    with opened(path) as connection:
         newest = connection.execute(
             "SELECT host, max(number) FROM (SELECT number, kind, host FROM documents ORDER BY number DESC LIMIT ?)"
             " WHERE kind = ? GROUP BY host",
@@ -67,7 +67,8 @@ def newest_boxes(path: Path) -> dict[str, Document]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Gives the log at `path` for reading. Raises Surroundings, and Unreadable when it is no log."""
     if not path.is_file():
         raise Surroundings(f"{path}: no such log; has a collector run here? Name another with --log or --config")
     try:

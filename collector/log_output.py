@@ -1,0 +1,71 @@
+"""The log's standing and its dead letters for people and machines."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import click
+import msgspec
+
+from collector.history_output import Row, draw, plain
+from collector.log_upkeep import DeadLetter, Standing
+from contract.times import iso
+
+KEPT_COLUMNS: Final = ("kind", "documents", "oldest", "newest")
+SINK_COLUMNS: Final = (
+    "sink", "captured", "delivered", "dead", "dropped", "backlog", "oldest waits", "dead letters", "adds up"
+)  # fmt: skip
+DEAD_COLUMNS: Final = ("number", "when", "kept", "index", "id", "reason")
+
+
+def show_standing(standing: Standing) -> None:
+    """Prints what the log holds and how each sink stands."""
+    show(
+        KEPT_COLUMNS,
+        [(kind, str(kept.n), _time(kept.oldest_s), _time(kept.newest_s)) for kind, kept in standing.kept.items()],
+    )
+    show(SINK_COLUMNS, [_sink_row(name, standing) for name in standing.sinks])
+
+
+def standing_json(standing: Standing) -> str:
+    """Returns the standing as one JSON object."""
+    sinks = {
+        name: msgspec.to_builtins(each.account) | {"backlog": each.account.backlog, "adds_up": each.adds_up}
+        for name, each in standing.sinks.items()
+    }
+    return msgspec.json.encode({"kept": standing.kept, "sinks": sinks}).decode()
+
+
+def show_dead(letters: Iterable[DeadLetter]) -> None:
+    """Prints dead letters."""
+    show(
+        DEAD_COLUMNS,
+        [
+            (str(each.number), _time(each.time_s), "yes" if each.kept else "no", each.index_name, each.id, each.reason)
+            for each in letters
+        ],
+    )
+
+
+def show(columns: Row, rows: Sequence[Row]) -> None:
+    """Prints a table on a terminal, plain lines in a pipe."""
+    if sys.stdout.isatty():
+        draw(columns, rows)
+    else:
+        plain(columns, rows, click.echo)
+
+
+def _sink_row(name: str, standing: Standing) -> Row:
+    each = standing.sinks[name]
+    account = each.account
+    numbers = (account.captured, account.delivered, account.dead, account.dropped, account.backlog)
+    waits = "-" if account.oldest_s is None else f"{max(0.0, time.time() - account.oldest_s):.0f} s"
+    adds_up = "yes" if each.adds_up else f"no: {each.counted} counted"
+    return (name, *(str(number) for number in numbers), waits, str(account.dead_letters), adds_up)
+
+
+def _time(time_s: float | None) -> str:
+    return "-" if time_s is None else iso(time_s)[:19].replace("T", " ")

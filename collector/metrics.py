@@ -19,24 +19,25 @@ from collector.looks import NodeLook, Switched
 from collector.mode_series import ModeRow, mode_series
 from collector.sink_metrics import SinkMetrics, account_series
 from contract.config import Node, Role, Switch
+from contract.metric_names import (
+    ACTIVE_RUN,
+    BOX_AGE,
+    BOX_FAILURES,
+    CORES,
+    DROPPED_TOTAL,
+    JOURNAL_SEQ,
+    LAST_SUCCESS,
+    LATENESS,
+    LOG_BYTES,
+    LOG_UP,
+    MADE_TOTAL,
+    MODE_TIMEOUT,
+    STUCK,
+    SWITCH_PHASE,
+    SWITCHES,
+    VMS,
+)
 from contract.modes import Mode, Vms, Wanted
-
-MODE_TIMEOUT: Final = "hltd_mode_timeout_seconds"
-CORES: Final = "hltd_cores"
-VMS: Final = "hltd_vms"
-BOX_AGE: Final = "hltd_box_age_seconds"
-ACTIVE_RUN: Final = "hltd_active_run"
-STUCK: Final = "hltd_stuck"
-SWITCH_PHASE: Final = "hltd_switch_phase_seconds"
-SWITCHES: Final = "hltd_switches_total"
-MADE_TOTAL: Final = "hltmode_documents_made_total"
-DROPPED_TOTAL: Final = "hltmode_documents_dropped_total"
-LOG_BYTES: Final = "hltmode_log_bytes"
-LOG_UP: Final = "hltmode_log_up"
-LATENESS: Final = "hltmode_sample_lateness_seconds"
-LAST_SUCCESS: Final = "hltmode_sample_last_success_timestamp_seconds"
-BOX_FAILURES: Final = "hltmode_box_read_failures_total"
-JOURNAL_SEQ: Final = "hltmode_journal_seq"
 
 PHASE_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 240.0, 600.0)
 PHASES_TO: Final = {

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from contract.metric_names import MODE, MODE_SINCE
 from contract.modes import Mode
-
-MODE: Final = "hltd_mode"
-MODE_SINCE: Final = "hltd_mode_since_timestamp_seconds"
 
 
 class ModeRow(NamedTuple):

@@ -12,19 +12,20 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from collector.ledger import Account
-
-CAPTURED: Final = "hltmode_sink_captured_total"
-DELIVERED: Final = "hltmode_sink_delivered_total"
-DEAD: Final = "hltmode_sink_dead_total"
-DROPPED: Final = "hltmode_sink_dropped_total"
-BACKLOG: Final = "hltmode_sink_backlog_documents"
-OLDEST: Final = "hltmode_sink_oldest_undelivered_seconds"
-DEAD_LETTERS: Final = "hltmode_sink_dead_letters"
-UP: Final = "hltmode_sink_up"
-LAST_SUCCESS: Final = "hltmode_sink_last_success_timestamp_seconds"
-LAST_TURN: Final = "hltmode_sink_last_turn_timestamp_seconds"
-FAILURES: Final = "hltmode_sink_failures_total"
-REQUEST: Final = "hltmode_sink_request_seconds"
+from contract.metric_names import (
+    SINK_BACKLOG,
+    SINK_CAPTURED,
+    SINK_DEAD,
+    SINK_DEAD_LETTERS,
+    SINK_DELIVERED,
+    SINK_DROPPED,
+    SINK_FAILURES,
+    SINK_LAST_SUCCESS,
+    SINK_LAST_TURN,
+    SINK_OLDEST,
+    SINK_REQUEST,
+    SINK_UP,
+)
 
 REQUEST_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -50,14 +51,18 @@ class SinkMetrics:
     def __init__(self, registry: CollectorRegistry, labels: Mapping[str, str]) -> None:
         self.labels = labels
         names = [*labels, "sink"]
-        self.up = Gauge(UP, "1 while the sink takes documents.", names, registry=registry)
-        self.success = Gauge(LAST_SUCCESS, "When the sink last took documents, Unix seconds.", names, registry=registry)
-        self.turn = Gauge(
-            LAST_TURN, "When the sink's shipper last did anything, Unix seconds.", names, registry=registry
+        self.up = Gauge(SINK_UP, "1 while the sink takes documents.", names, registry=registry)
+        self.success = Gauge(
+            SINK_LAST_SUCCESS, "When the sink last took documents, Unix seconds.", names, registry=registry
         )
-        self.failures = Counter(FAILURES, "Requests that failed, by reason.", [*names, "reason"], registry=registry)
+        self.turn = Gauge(
+            SINK_LAST_TURN, "When the sink's shipper last did anything, Unix seconds.", names, registry=registry
+        )
+        self.failures = Counter(
+            SINK_FAILURES, "Requests that failed, by reason.", [*names, "reason"], registry=registry
+        )
         self.request = Histogram(
-            REQUEST, "Time of a bulk request.", names, buckets=REQUEST_BUCKETS_S, registry=registry
+            SINK_REQUEST, "Time of a bulk request.", names, buckets=REQUEST_BUCKETS_S, registry=registry
         )
 
     def meter(self, sink: str) -> Meter:
@@ -104,10 +109,10 @@ class Meter:
 
 
 ACCOUNT: Final = (
-    (CAPTURED, "Documents captured for the sink, and those asked for again.", "captured"),
-    (DELIVERED, "Documents that the sink has taken.", "delivered"),
-    (DEAD, "Documents that the sink has refused for good.", "dead"),
-    (DROPPED, "Documents that the log dropped before the sink had taken them.", "dropped"),
+    (SINK_CAPTURED, "Documents captured for the sink, and those asked for again.", "captured"),
+    (SINK_DELIVERED, "Documents that the sink has taken.", "delivered"),
+    (SINK_DEAD, "Documents that the sink has refused for good.", "dead"),
+    (SINK_DROPPED, "Documents that the log dropped before the sink had taken them.", "dropped"),
 )
 
 
@@ -120,9 +125,9 @@ def account_series(labels: Mapping[str, str], accounts: Mapping[str, Account]) -
             family.add_metric([*labels.values(), sink], getattr(account, field))
         yield family
     now_s = time.time()
-    backlog = GaugeMetricFamily(BACKLOG, "Documents that the sink has still to get.", labels=names)
-    oldest = GaugeMetricFamily(OLDEST, "Age of the oldest document of the backlog, 0 without one.", labels=names)
-    letters = GaugeMetricFamily(DEAD_LETTERS, "Dead letters listed in the log.", labels=names)
+    backlog = GaugeMetricFamily(SINK_BACKLOG, "Documents that the sink has still to get.", labels=names)
+    oldest = GaugeMetricFamily(SINK_OLDEST, "Age of the oldest document of the backlog, 0 without one.", labels=names)
+    letters = GaugeMetricFamily(SINK_DEAD_LETTERS, "Dead letters listed in the log.", labels=names)
     for sink, account in accounts.items():
         values = [*labels.values(), sink]
         backlog.add_metric(values, account.backlog)

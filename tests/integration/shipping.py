@@ -17,8 +17,9 @@ from collector.log import Keep, Log
 from collector.log_upkeep import standing
 from collector.reading import opened
 from collector.shipper import Shipper
-from collector.sink_metrics import FAILURES, UP, SinkMetrics, Trial
+from collector.sink_metrics import SinkMetrics, Trial
 from contract.config import Product, Sink
+from contract.metric_names import SINK_FAILURES, SINK_UP
 from contract.times import iso
 from tests.integration.node import wait_for
 from tests.servers.server import IndexServer
@@ -110,11 +111,11 @@ class Station:
     def wait_failure(self, trial: Trial) -> None:
         """Waits until a request has failed for that reason."""
         wait_for(f"a failure: {trial}", lambda: self.failures(trial) > 0, PATIENCE_S)
-        assert self.value(UP) == 0.0
+        assert self.value(SINK_UP) == 0.0
 
     def failures(self, trial: Trial) -> float:
         """Returns how often it has failed for that reason."""
-        return self.value(FAILURES, reason=trial.value)
+        return self.value(SINK_FAILURES, reason=trial.value)
 
     def value(self, name: str, **labels: str) -> float:
         """Returns a metric of the sink."""

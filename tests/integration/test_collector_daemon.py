@@ -21,11 +21,11 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from collector import metrics as names
 from collector.documents import BOX, SWITCHOVER
-from collector.mode_series import MODE
+from contract import metric_names as names
 from contract.box import write_box
 from contract.journal import Journal, RequestRecord
+from contract.metric_names import MODE
 from contract.modefile import write_mode
 from contract.modes import Mode, Wanted
 from contract.times import hltd_date, iso

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from collector import sink_metrics as names
 from collector.log_upkeep import standing
 from collector.reading import opened
+from contract import metric_names as names
 from tests.integration.node import wait_for
 from tests.integration.shipping import PATIENCE_S, ids_in, prepare
 from tests.integration.test_collector_daemon import RARELY, Collector
@@ -79,17 +79,20 @@ def test_a_server_that_hangs_delays_no_sample_and_no_end(opensearch3: IndexServe
     with FaultProxy(opensearch3.url, BlackHole()) as proxy:
         add_sink(node, opensearch3, proxy.url)
         daemon = node.start(TWENTY_TIMES)
-        wait_for("the sink is down", lambda: node.gauge(names.FAILURES, "main", "no_answer"), PATIENCE_S)
+        wait_for("the sink is down", lambda: node.gauge(names.SINK_FAILURES, "main", "no_answer"), PATIENCE_S)
         begin = len(node.documents())
         began_s = time.monotonic()
         time.sleep(5.0)
         made, took_s = len(node.documents()) - begin, time.monotonic() - began_s
         assert made >= 0.8 * took_s / 0.25
         seen = node.scrape()
-        captured, rest = seen[names.CAPTURED]["main",], (names.DELIVERED, names.DEAD, names.DROPPED, names.BACKLOG)
+        captured, rest = (
+            seen[names.SINK_CAPTURED]["main",],
+            (names.SINK_DELIVERED, names.SINK_DEAD, names.SINK_DROPPED, names.SINK_BACKLOG),
+        )
         assert captured == sum(seen[name]["main",] for name in rest) > 0
-        assert seen[names.UP]["main",] == 0.0
-        assert seen[names.OLDEST]["main",] > 2.0
+        assert seen[names.SINK_UP]["main",] == 0.0
+        assert seen[names.SINK_OLDEST]["main",] > 2.0
         daemon.process.send_signal(signal.SIGTERM)
         assert daemon.process.wait(20.0) == 0
 
@@ -101,19 +104,19 @@ def test_sinks_come_and_go_with_the_configuration(opensearch3: IndexServer, node
     wait_for("a few samples", lambda: len(node.documents()) > 5)
     add_sink(node, opensearch3, opensearch3.url)
     daemon.process.send_signal(signal.SIGHUP)
-    wait_for("the sink is up", lambda: node.gauge(names.UP, "main") == 1.0, PATIENCE_S)
+    wait_for("the sink is up", lambda: node.gauge(names.SINK_UP, "main") == 1.0, PATIENCE_S)
     wait_for("the past is there too", lambda: set(ids_in(opensearch3, subsystem(node))) >= ids(node), PATIENCE_S)
     node.files.config.write_text(without)
     daemon.process.send_signal(signal.SIGHUP)
-    wait_for("the sink has gone", lambda: node.gauge(names.UP, "main") is None)
-    assert node.gauge(names.BACKLOG, "main") is None
+    wait_for("the sink has gone", lambda: node.gauge(names.SINK_UP, "main") is None)
+    assert node.gauge(names.SINK_BACKLOG, "main") is None
 
 
 def test_the_log_is_looked_after_from_the_command_line(opensearch3: IndexServer, node: Collector) -> None:
     prepare(opensearch3)
     add_sink(node, opensearch3, opensearch3.url)
     node.start(TWENTY_TIMES)
-    wait_for("some are delivered", lambda: (node.gauge(names.DELIVERED, "main") or 0) > 3, PATIENCE_S)
+    wait_for("some are delivered", lambda: (node.gauge(names.SINK_DELIVERED, "main") or 0) > 3, PATIENCE_S)
     of_node = ("--config", str(node.files.config))
     told = hltmode("collector", "log", "status", "--json", *of_node)
     standing = json.loads(told.stdout)["sinks"]["main"]
@@ -122,7 +125,7 @@ def test_the_log_is_looked_after_from_the_command_line(opensearch3: IndexServer,
     again = hltmode("collector", "log", "replay", "--sink", "main", "--since", "1h", *of_node)
     assert again.returncode == 0
     assert int(again.stdout.split()[0]) > 3
-    wait_for("they are delivered again", lambda: (node.gauge(names.DELIVERED, "main") or 0) > 8, PATIENCE_S)
+    wait_for("they are delivered again", lambda: (node.gauge(names.SINK_DELIVERED, "main") or 0) > 8, PATIENCE_S)
     assert set(ids_in(opensearch3, subsystem(node)).values()) == {1}
     assert hltmode("collector", "log", "dead", "--sink", "main", *of_node).returncode == 0
     nobody = hltmode("collector", "log", "replay", "--sink", "other", "--since", "1h", *of_node)

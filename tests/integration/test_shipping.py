@@ -13,8 +13,9 @@ import pytest
 from collector import log_upkeep
 from collector.documents import BOX
 from collector.index_names import index_of
-from collector.sink_metrics import UP, Trial
+from collector.sink_metrics import Trial
 from contract.config import Product, Sink
+from contract.metric_names import SINK_UP
 from tests.integration.node import wait_for
 from tests.integration.shipping import PATIENCE_S, Station, box, current, ids_in, prepare, sink_of, switchover
 from tests.servers.proxy import BlackHole, Cut, FaultProxy, Garble, Mode, Refuse, Slow, Status
@@ -123,7 +124,7 @@ def test_an_unprepared_server_is_left_alone_until_it_is(
     prepare(each_server)
     sender.wait_empty()
     assert ids_in(each_server, subsystem) == sender.ids()
-    assert sender.value(UP) == 1.0
+    assert sender.value(SINK_UP) == 1.0
 
 
 @EACH
@@ -288,7 +289,7 @@ def test_a_backlog_is_worked_off_at_its_rate_and_the_newest_are_there_at_once(
     sender.boxes(3)
     began_s = time.monotonic()
     sender.ship()
-    wait_for("the sink is up", lambda: sender.value(UP) == 1.0, PATIENCE_S)
+    wait_for("the sink is up", lambda: sender.value(SINK_UP) == 1.0, PATIENCE_S)
     wait_for("the newest are there", lambda: len(current(opensearch3, subsystem)) == 3, PATIENCE_S)
     assert sender.account().backlog > 300
     wait_for("some of the past is there", lambda: sender.account().backlog < 330, PATIENCE_S)

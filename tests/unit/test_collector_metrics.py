@@ -10,14 +10,14 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from collector import metrics as names
 from collector.documents import BOX, PHASES, Sighting, switchover_document
 from collector.facts import ModeNow
 from collector.log import DROPPED_AGE, MADE
 from collector.looks import NodeLook, Switched
 from collector.metrics import PHASES_TO, Metrics, Snapshot
-from collector.mode_series import MODE, MODE_SINCE
+from contract import metric_names as names
 from contract.config import Node, Role, Switch
+from contract.metric_names import MODE, MODE_SINCE
 from contract.modes import Mode, Vms
 from contract.times import hltd_date
 from tests.unit.test_collector_facts import NOW_S, ended, make_box

@@ -1,0 +1,41 @@
+"""The names of all metrics: what daemons export and dashboards, rules and tools ask for. Seconds and bytes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Of each node.
+MODE: Final = "hltd_mode"
+MODE_SINCE: Final = "hltd_mode_since_timestamp_seconds"
+MODE_TIMEOUT: Final = "hltd_mode_timeout_seconds"
+CORES: Final = "hltd_cores"
+VMS: Final = "hltd_vms"
+BOX_AGE: Final = "hltd_box_age_seconds"
+ACTIVE_RUN: Final = "hltd_active_run"
+STUCK: Final = "hltd_stuck"
+SWITCH_PHASE: Final = "hltd_switch_phase_seconds"
+SWITCHES: Final = "hltd_switches_total"
+
+# Of a collector itself.
+MADE_TOTAL: Final = "hltmode_documents_made_total"
+DROPPED_TOTAL: Final = "hltmode_documents_dropped_total"
+LOG_BYTES: Final = "hltmode_log_bytes"
+LOG_UP: Final = "hltmode_log_up"
+LATENESS: Final = "hltmode_sample_lateness_seconds"
+LAST_SUCCESS: Final = "hltmode_sample_last_success_timestamp_seconds"
+BOX_FAILURES: Final = "hltmode_box_read_failures_total"
+JOURNAL_SEQ: Final = "hltmode_journal_seq"
+
+# Of each sink of a collector; at any moment captured = delivered + dead + dropped + backlog.
+SINK_CAPTURED: Final = "hltmode_sink_captured_total"
+SINK_DELIVERED: Final = "hltmode_sink_delivered_total"
+SINK_DEAD: Final = "hltmode_sink_dead_total"
+SINK_DROPPED: Final = "hltmode_sink_dropped_total"
+SINK_BACKLOG: Final = "hltmode_sink_backlog_documents"
+SINK_OLDEST: Final = "hltmode_sink_oldest_undelivered_seconds"
+SINK_DEAD_LETTERS: Final = "hltmode_sink_dead_letters"
+SINK_UP: Final = "hltmode_sink_up"
+SINK_LAST_SUCCESS: Final = "hltmode_sink_last_success_timestamp_seconds"
+SINK_LAST_TURN: Final = "hltmode_sink_last_turn_timestamp_seconds"
+SINK_FAILURES: Final = "hltmode_sink_failures_total"
+SINK_REQUEST: Final = "hltmode_sink_request_seconds"

@@ -1,0 +1,1 @@
+"""Dashboards, rules and provisioning as code, and the files that are made from it."""

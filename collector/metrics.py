@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
@@ -13,6 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from collector.documents import KINDS, PHASES
+from collector.facts import box_mode
 from collector.ledger import Account
 from collector.log import DROPPED_AGE, DROPPED_BYTES, DROPPED_UNWRITTEN, MADE
 from collector.looks import NodeLook, Switched
@@ -21,8 +23,10 @@ from collector.sink_metrics import SinkMetrics, account_series
 from contract.config import Node, Role, Switch
 from contract.metric_names import (
     ACTIVE_RUN,
+    BLOCKER,
     BOX_AGE,
     BOX_FAILURES,
+    CLOCK_SKEW,
     CORES,
     DROPPED_TOTAL,
     JOURNAL_SEQ,
@@ -31,6 +35,7 @@ from contract.metric_names import (
     LOG_BYTES,
     LOG_UP,
     MADE_TOTAL,
+    MODE_BOX_DISAGREES,
     MODE_TIMEOUT,
     STUCK,
     SWITCH_PHASE,
@@ -40,6 +45,7 @@ from contract.metric_names import (
 from contract.modes import Mode, Vms, Wanted
 
 PHASE_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 240.0, 600.0)
+LONGEST_LABEL: Final = 200
 PHASES_TO: Final = {
     Wanted.CLOUD: ("check", "drain", "hand_over", "start_vms"),
     Wanted.HLT: ("stop_vms", "take_back"),
@@ -144,6 +150,12 @@ class _FromSnapshot(Collector):
         yield self._each(BOX_AGE, text, nodes, lambda node: _one_value(node.seen.age_s(now_s)))
         text = "Newest run at work on the node, 0 without one."
         yield self._each(ACTIVE_RUN, text, nodes, lambda node: _one_value(_run(node)))
+        text = "1 for what the node waits for right now; nothing while it waits for nothing."
+        yield self._each(BLOCKER, text, nodes, _blocker, "blocker")
+        text = "1 while the box file tells another mode than the mode file."
+        yield self._each(MODE_BOX_DISAGREES, text, nodes, lambda node: _one_value(_disagrees(node)))
+        text = "How far the node's clock is ahead of the collector's, by its box file."
+        yield self._each(CLOCK_SKEW, text, nodes, lambda node: _one_value(_ahead_s(node, now_s)))
         text = "1 while a switch takes longer than it may."
         yield self._each(STUCK, text, nodes, lambda node: _one_value(node.seen.box.stuck if node.seen.box else None))
 
@@ -200,6 +212,22 @@ def _vms(vms: Vms | None) -> dict[str, float]:
 
 def _one_value(value: float | None) -> dict[str, float]:
     return {} if value is None else {"": value}
+
+
+def _blocker(node: NodeLook) -> dict[str, float]:
+    """Returns the blocker without what changes from lumisection to lumisection: each value is a series."""
+    words = re.sub(r" \([^)]*\)", "", node.seen.box.blocker or "") if node.seen.box else ""
+    return {words[:LONGEST_LABEL]: 1.0} if words else {}
+
+
+def _disagrees(node: NodeLook) -> bool | None:
+    told = box_mode(node.seen.box)
+    return None if told is None or node.now.mode is None else told is not node.now.mode
+
+
+def _ahead_s(node: NodeLook, now_s: float) -> float | None:
+    date_s = node.seen.date_s()
+    return None if date_s is None else max(0.0, date_s - now_s)
 
 
 def _run(node: NodeLook) -> int | None:

@@ -87,6 +87,32 @@ def test_every_series_of_the_box_and_the_node(metrics: Metrics) -> None:
     assert age_s >= 100
 
 
+def test_the_blocker_is_one_series_as_long_as_the_node_waits_for_the_same(metrics: Metrics) -> None:
+    for words in (
+        "run 7: 2 jobs, pid 11, 12 until LS 9 (merged LS 3)",
+        "run 7: 2 jobs, pid 11, 12 until LS 9 (merged LS 4)",
+    ):
+        metrics.snapshot = one_node(seen=Sighting(box=make_box(blocker=words)))
+        assert label("blocker", scrape(metrics)[names.BLOCKER]) == {"run 7: 2 jobs, pid 11, 12 until LS 9": 1.0}
+    metrics.snapshot = one_node(seen=Sighting(box=make_box(blocker="x" * 5000)))
+    assert label("blocker", scrape(metrics)[names.BLOCKER]) == {"x" * 200: 1.0}
+    metrics.snapshot = one_node(seen=Sighting(box=make_box(blocker="")))
+    assert names.BLOCKER not in scrape(metrics)
+
+
+@pytest.mark.parametrize(("told", "disagrees"), [("cloud", 0.0), ("HLT", 1.0)])
+def test_a_box_that_tells_another_mode_is_shown(metrics: Metrics, told: str, disagrees: float) -> None:
+    metrics.snapshot = one_node(now=ModeNow(mode=Mode.CLOUD), seen=Sighting(box=make_box(mode=told)))
+    assert list(scrape(metrics)[names.MODE_BOX_DISAGREES].values()) == [disagrees]
+
+
+def test_a_clock_that_is_ahead_is_shown(metrics: Metrics) -> None:
+    for ahead_s, least, most in ((3600.0, 3500.0, 3600.0), (-100.0, 0.0, 0.0)):
+        metrics.snapshot = one_node(seen=Sighting(box=make_box(fm_date=hltd_date(time.time() + ahead_s))))
+        (skew_s,) = scrape(metrics)[names.CLOCK_SKEW].values()
+        assert least <= skew_s <= most
+
+
 def test_the_age_of_the_box_grows_from_scrape_to_scrape_without_a_sample(metrics: Metrics) -> None:
     metrics.snapshot = one_node(seen=Sighting(box=make_box(fm_date=hltd_date(time.time()))))
     (first,) = scrape(metrics)[names.BOX_AGE].values()
@@ -97,6 +123,7 @@ def test_the_age_of_the_box_grows_from_scrape_to_scrape_without_a_sample(metrics
 
 def test_nothing_is_said_about_a_box_that_was_never_read(metrics: Metrics) -> None:
     found = scrape(metrics)
+    assert not {names.BLOCKER, names.MODE_BOX_DISAGREES, names.CLOCK_SKEW} & set(found)
     assert not {names.BOX_AGE, names.ACTIVE_RUN, names.STUCK, names.VMS, names.CORES} & set(found)
 
 

@@ -40,14 +40,19 @@ def standing_json(standing: Standing) -> str:
 
 
 def show_dead(letters: Iterable[DeadLetter]) -> None:
-    """Prints dead letters."""
-    show(
-        DEAD_COLUMNS,
-        [
-            (str(each.number), _time(each.time_s), "yes" if each.kept else "no", each.index_name, each.id, each.reason)
-            for each in letters
-        ],
-    )
+    """Prints dead letters: what it is and below it the reason, which fits into no column; in a pipe a line each."""
+    if not sys.stdout.isatty():
+        plain(DEAD_COLUMNS, [_dead_row(each) for each in letters], click.echo)
+        return
+    for each in letters:
+        gone = "" if each.kept else "  (no longer in the log)"
+        click.secho(f"{_time(each.time_s)}  {each.id}{gone}", bold=True)
+        click.echo(f"    {each.index_name}: {each.reason}")
+
+
+def _dead_row(each: DeadLetter) -> Row:
+    kept = "yes" if each.kept else "no"
+    return str(each.number), _time(each.time_s), kept, each.index_name, each.id, each.reason
 
 
 def show(columns: Row, rows: Sequence[Row]) -> None:

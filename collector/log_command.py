@@ -31,7 +31,7 @@ def which_log(command: Decorated) -> Decorated:
 
 def which_sink(command: Decorated) -> Decorated:
     """Adds the option that says which sink."""
-    return click.option("--sink", default="index", show_default=True, help="Its name in [[sink]].")(command)
+    return click.option("--sink", help="Its name in [[sink]]; needed where there are several.")(command)
 
 
 @click.group("log")
@@ -64,13 +64,15 @@ def status(path: Path | None, log: Path | None, as_json: bool) -> None:
 @which_sink
 @click.option("--since", type=Moment(), required=True, help="Made at or after: an ISO time, or 90m, 12h, 7d ago.")
 @click.option("--until", type=Moment(), default=math.inf, help="Made before.")
-def replay(path: Path | None, log: Path | None, sink: str, since: float, until: float) -> None:
+def replay(path: Path | None, log: Path | None, sink: str | None, since: float, until: float) -> None:
     """Send again what was made in a time range.
 
     Ids and indices never change, so nothing is doubled; what the server still has stays as it is.
     """
-    n = log_upkeep.replay(_log(path, log), sink, since, until)
-    click.echo(f"{n} documents are to be sent to {sink} again; {NOTE}")
+    where = _log(path, log)
+    name = log_upkeep.sink_named(where, sink)
+    n = log_upkeep.replay(where, name, since, until)
+    click.echo(f"{n} documents are to be sent to {name} again; {NOTE}")
 
 
 @log_group.command(
@@ -81,20 +83,21 @@ def replay(path: Path | None, log: Path | None, sink: str, since: float, until: 
 @click.option("--retry", "again", is_flag=True, help="Send them again, those that the log still has.")
 @click.option("--forget", is_flag=True, help="Take them off the list.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def dead(path: Path | None, log: Path | None, sink: str, again: bool, forget: bool, as_json: bool) -> None:
+def dead(path: Path | None, log: Path | None, sink: str | None, again: bool, forget: bool, as_json: bool) -> None:
     """List the documents that a sink has refused for good, with its reason."""
     if again and forget:
         raise click.UsageError("--retry goes not with --forget")
     where = _log(path, log)
+    name = log_upkeep.sink_named(where, sink)
     if again:
-        click.echo(f"{log_upkeep.retry(where, sink)} documents are to be sent to {sink} again; {NOTE}")
+        click.echo(f"{log_upkeep.retry(where, name)} documents are to be sent to {name} again; {NOTE}")
     elif forget:
-        click.echo(f"{log_upkeep.forget(where, sink)} dead letters of {sink} forgotten")
+        click.echo(f"{log_upkeep.forget(where, name)} dead letters of {name} forgotten")
     elif as_json:
-        for letter in log_upkeep.dead_letters(where, sink):
+        for letter in log_upkeep.dead_letters(where, name):
             click.echo(msgspec.json.encode(letter).decode())
     else:
-        show_dead(log_upkeep.dead_letters(where, sink))
+        show_dead(log_upkeep.dead_letters(where, name))
 
 
 def _log(path: Path | None, log: Path | None) -> Path:

@@ -71,6 +71,17 @@ def standing(path: Path) -> Standing:
         return Standing(kept, sinks)
 
 
+def sink_named(path: Path, name: str | None) -> str:
+    """Returns `name`, or without one the only sink of the log. Raises Surroundings or Unreadable."""
+    if name is not None:
+        return name
+    with opened(path) as connection:
+        known = ledger.names(connection)
+    if len(known) != 1:
+        raise LogTrouble(f"{path}: has {', '.join(known) or 'no sink'}; name one with --sink")
+    return known[0]
+
+
 def replay(path: Path, sink: str, since_s: float, until_s: float = math.inf) -> int:
     """Captures what was made in a time range (Unix seconds) for `sink` once more, and returns how many documents.
 

@@ -1,9 +1,8 @@
 """The shell around the machine: one mailbox, one task that empties it, effects carried out in order.
 
-Every item of the mailbox becomes an event; `_step` asks the machine, puts state, journal and mode file on disk, and
-only then carries the effects out. File work runs in one thread beside the event loop, the BU's mount in another; the
-cloud tool is a task of its own whose answer is an event again. After each item the levels are set right: jobs on idle
-tokens where runs may work, runs of which nothing is left reported as ended.
+Every item of the mailbox becomes an event; the machine is asked, then state, journal and mode file are put on disk, and
+only then the effects are carried out. After each item the levels are set right: jobs on idle tokens where runs may
+work, runs of which nothing is left reported as ended.
 """
 
 from __future__ import annotations
@@ -11,47 +10,31 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import uuid
 from collections import deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final, NamedTuple, TypeVar, TypeVarTuple
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 from contract.config import NodeConfig
 from contract.errors import Surroundings, Unreadable
 from contract.journal import AnyRecord
 from contract.modefile import read_mode, write_mode
-from contract.modes import Wanted
-from contract.paths import RunRef
 from contract.request import Answer, Request
-from switcher import clock, intake, machine, processes, run_files, timeline, tokens
-from switcher.alarms import Alarms
-from switcher.boxing import BuMount
+from switcher import clock, intake, machine, processes, timeline, tokens
+from switcher.carrying import Carrier
 from switcher.events import (
-    Ask,
-    CheckRun,
     Effect,
     Event,
-    Ignite,
-    MoveTokens,
-    Refuse,
-    Reply,
     Requested,
     RunAppeared,
-    RunChecked,
     RunEnded,
     Started,
-    StartWork,
-    TellJobs,
-    TokensMoved,
     TokensSeen,
-    Wake,
     WorkEnded,
 )
-from switcher.igniter import Igniter
+from switcher.hands import Hands
 from switcher.journal_log import log_record
 from switcher.showing import Showing
-from switcher.states import State, Told, Verb, may_work, mode
+from switcher.states import State, may_work, mode
 from switcher.store import Store
 from switcher.timeline import Timeline
 from switcher.view import Status
@@ -63,8 +46,6 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S: Final = 5.0
 SAVE_AGAIN_S: Final = 1.0
 MOST_COMMANDS: Final = 20
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 
 
 class Look(NamedTuple):
@@ -86,15 +67,13 @@ class Switcher:
         self.paths = config.paths
         self._loop = asyncio.get_running_loop()
         self._mailbox: asyncio.Queue[Event | Look | ProcessEnded] = asyncio.Queue()
-        self._hands = ThreadPoolExecutor(1, "hands")
-        self._tasks = asyncio.TaskGroup()
-        self._replies: dict[str, list[asyncio.Future[Answer]]] = {}
+        self._hands = Hands()
         self._look_asked = False
         self._directories = intake.RunDirectories()
-        self._igniter = Igniter(config.igniter, self.paths)
-        self._mount = BuMount(self.paths, config.switch.mount_timeout_s)
         self._work = Work(config.jobs, self.paths, self._watch_process)
-        self._alarms = Alarms(self._loop, self._mailbox.put_nowait)
+        self._carrier = Carrier(config, self._hands, self._mailbox.put_nowait, self._work)
+        self._igniter, self._mount = self._carrier.igniter, self._carrier.mount
+        self._alarms, self._tasks = self._carrier.alarms, self._carrier.tasks
         self._store = Store(self.paths)
         self._state, self._timeline, self._known, self._rebooted = _recall(self._store)
         self._first_effects: tuple[Effect, ...] = ()
@@ -104,10 +83,7 @@ class Switcher:
 
     async def submit(self, request: Request) -> Answer:
         """Returns the answer to `request`, which is on disk by then."""
-        reply: asyncio.Future[Answer] = self._loop.create_future()
-        self._replies.setdefault(request.id, []).append(reply)
-        self._mailbox.put_nowait(Requested(request))
-        return await reply
+        return await self._carrier.answer(request)
 
     def poke(self) -> None:
         """Has the watch directory and the tokens looked at soon; many pokes make one look."""
@@ -126,7 +102,7 @@ class Switcher:
     def reload(self, config: NodeConfig) -> None:
         """Takes over what can change while running: cloud tool, jobs, time limits of a switch."""
         self.config = config
-        self._igniter.settings = config.igniter
+        self._carrier.reload(config)
         self._work.settings = config.jobs
 
     # Life
@@ -134,7 +110,7 @@ class Switcher:
     async def start(self) -> None:
         """Finds out how things stand, and publishes the mode. Raises Surroundings."""
         try:
-            facts = await self._in_hands(self._gather)
+            facts = await self._hands.do(self._gather)
         except OSError as error:
             raise Surroundings(f"{error.filename or self.paths.watch_dir}: {error.strerror}") from error
         before = self._state
@@ -149,7 +125,8 @@ class Switcher:
         try:
             async with self._tasks:
                 self._tasks.create_task(
-                    self._mount.keep_box(lambda: self.showing.box(self._igniter, self._mount)), name="box file"
+                    self._mount.keep_box(lambda: self.showing.box(self._igniter, self._mount)),
+                    name="box file",
                 )
                 self._tasks.create_task(self._look_regularly(), name="regular looks")
                 await self._follow(await self._carry_out_all(self._first_effects))
@@ -159,7 +136,7 @@ class Switcher:
         finally:
             watching.stop()
             self._alarms.cancel_all()
-            self._hands.shutdown()
+            self._hands.stop()
             self._store.close()
 
     def _gather(self) -> Started:
@@ -186,7 +163,7 @@ class Switcher:
             self._look_asked = False
             await self._look()
         elif isinstance(item, ProcessEnded):
-            await self._file_work(self._work.ended, item.pid, item.code, self._loop.time())
+            await self._hands.attempt(self._work.ended, item.pid, item.code, self._loop.time())
         else:
             await self._follow([item])
         await self._set_levels()
@@ -214,7 +191,7 @@ class Switcher:
         trouble = ""
         while True:
             try:
-                await self._in_hands(save)
+                await self._hands.do(save)
                 break
             except OSError as error:
                 words = f"{error.filename or self.paths.state_dir}: cannot be written ({error.strerror})"
@@ -231,59 +208,12 @@ class Switcher:
             log_record(record)
         self._mount.poke()
 
-    # Effects
-
     async def _carry_out_all(self, effects: Iterable[Effect]) -> list[Event]:
         """Carries `effects` out one by one and returns what has happened by that."""
-        return [event for effect in effects if (event := await self._carry_out(effect))]
+        carried = [await self._carrier.carry_out(effect, self._state, self._timeline) for effect in effects]
+        return [event for event in carried if event]
 
-    async def _carry_out(self, effect: Effect) -> Event | None:  # noqa: C901 - one case for each effect
-        match effect:
-            case Reply(answer):
-                for reply in self._replies.pop(answer.id, []):
-                    if not reply.done():
-                        reply.set_result(answer)
-            case Ask(to, who, reason):
-                return Requested(Request(id=f"{who}-{uuid.uuid4().hex[:12]}", to=to, who=who, reason=reason))
-            case Ignite(verb):
-                self._tasks.create_task(self._ignite(verb), name=f"cloud tool {verb.value}")
-            case MoveTokens(to):
-                return await self._move_tokens(to)
-            case CheckRun(ref):
-                self._tasks.create_task(self._check_run(ref), name=f"check of {ref}")
-            case StartWork(ref):
-                await self._file_work(self._work.begin, ref)
-            case Refuse(ref):
-                await self._file_work(run_files.remove_refused, self.paths, ref)
-            case TellJobs(number, told):
-                await self._tell_jobs(number, told)
-            case Wake():
-                self._alarms.set(effect, self.config, self._state, self._timeline)
-        return None
-
-    async def _ignite(self, verb: Verb) -> None:
-        said = await self._igniter.ask(verb)
-        if said.why:
-            log.warning("cloud tool %s: %s", verb.value, said.why)
-        self._mailbox.put_nowait(said)
-
-    async def _move_tokens(self, to: Wanted) -> TokensMoved:
-        move = tokens.move_to_cloud if to is Wanted.CLOUD else tokens.move_from_cloud
-        try:
-            await self._in_hands(move, self.paths)
-        except OSError as error:
-            log.error("core token %s can't be moved for %s: %s", error.filename, to.value, error.strerror)
-            return TokensMoved(to, f"{error.filename}: {error.strerror}")
-        return TokensMoved(to)
-
-    async def _check_run(self, ref: RunRef) -> None:
-        self._mailbox.put_nowait(RunChecked(ref, await self._mount.ongoing(ref.number)))
-
-    async def _tell_jobs(self, number: int, told: Told) -> None:
-        last = 1
-        if told is Told.LAST_LUMISECTION:
-            last = await self._mount.last_lumisection(number) + self.config.jobs.extra_lumisections
-        await self._file_work(self._work.tell, number, told, last)
+    # Processes
 
     def _watch_process(self, child: processes.Child) -> None:
         def ended(code: int | None) -> None:
@@ -305,21 +235,21 @@ class Switcher:
 
     async def _look(self) -> None:
         try:
-            await self._in_hands(self._mend_mode)
+            await self._hands.do(self._mend_mode)
             await self._take_commands()
-            seen = await self._in_hands(intake.look, self.paths)
-            found = await self._in_hands(tokens.scan, self.paths)
+            seen = await self._hands.do(intake.look, self.paths)
+            found = await self._hands.do(tokens.scan, self.paths)
         except OSError as error:
             log.error("%s: %s", error.filename, error.strerror)
             return
         for name in seen.strange:
-            await self._file_work(intake.clear_away, self.paths.watch_dir / name)
-        appeared = await self._in_hands(self._directories.appeared, self.paths, seen.runs)
+            await self._hands.attempt(intake.clear_away, self.paths.watch_dir / name)
+        appeared = await self._hands.do(self._directories.appeared, self.paths, seen.runs)
         await self._follow(RunAppeared(ref) for ref in appeared)
         # After the starts: a run may have been announced and ended since the last look.
         for name, number in seen.ended.items():
             await self._follow([RunEnded(number)])
-            await self._file_work(intake.drop, self.paths.watch_dir / name)
+            await self._hands.attempt(intake.drop, self.paths.watch_dir / name)
         present = {ref.number for ref in seen.runs.values()}
         vanished = [run.ref.number for run in self._state.runs if run.ref.number not in present]
         await self._follow(RunEnded(number, "vanished") for number in vanished)
@@ -329,17 +259,17 @@ class Switcher:
         """Deals with the command files, oldest first, with a fresh look before each: a newer one may have come."""
         dealt_with: set[str] = set()
         for _ in range(MOST_COMMANDS):
-            seen = await self._in_hands(intake.look, self.paths)
+            seen = await self._hands.do(intake.look, self.paths)
             name = next((name for name in seen.commands if name not in dealt_with), None)
             if name is None:
                 return
-            command = await self._in_hands(intake.take, self.paths, name)
+            command = await self._hands.do(intake.take, self.paths, name)
             if command is None:
                 dealt_with.add(name)
                 continue
             dealt_with.add(command.taken.name)
             await self._follow([Requested(command.request)])
-            await self._file_work(intake.drop, command.taken)
+            await self._hands.attempt(intake.drop, command.taken)
         self.poke()
 
     def _mend_mode(self) -> None:
@@ -358,26 +288,14 @@ class Switcher:
         """Starts jobs where runs may work, reports runs of which nothing is left, and renews what is shown."""
         for run in self._state.runs:
             if run.ended:
-                await self._file_work(self._work.end_of_run, run.ref.number)
-        await self._file_work(self._work.fill, may_work(self._state), self._loop.time())
-        await self._file_work(self._work.close_finished)
+                await self._hands.attempt(self._work.end_of_run, run.ref.number)
+        await self._hands.attempt(self._work.fill, may_work(self._state), self._loop.time())
+        await self._hands.attempt(self._work.close_finished)
         gone = [run.ref.number for run in self._state.runs if run.ref.number not in self._work.runs]
         await self._follow(WorkEnded(number) for number in gone)
         self._alarms.restart_jobs(self._work.next_due_s(), self.poke)
-        if await self._in_hands(self.showing.renew, self._work):
+        if await self._hands.do(self.showing.renew, self._work):
             self._mount.poke()
-
-    # The thread for files
-
-    async def _in_hands(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
-        return await self._loop.run_in_executor(self._hands, work, *args)
-
-    async def _file_work(self, work: Callable[[*Ts], object], *args: *Ts) -> None:
-        """Does file work whose failure is logged and tried again at the next look."""
-        try:
-            await self._in_hands(work, *args)
-        except OSError as error:
-            log.error("%s: %s; tried again at the next look", error.filename, error.strerror)
 
 
 def _recall(store: Store) -> tuple[State, Timeline, bool, bool]:

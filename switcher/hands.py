@@ -1,0 +1,35 @@
+"""The one thread that does file work beside the event loop, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar, TypeVarTuple
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Hands:
+    """File work of one node; what is asked for first is done first."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "hands")
+
+    async def do(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Returns what `work` returns. Raises what it raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+
+    async def attempt(self, work: Callable[[*Ts], object], *args: *Ts) -> None:
+        """Does work whose failure is logged and tried again at the next look."""
+        try:
+            await self.do(work, *args)
+        except OSError as error:
+            log.error("%s: %s; tried again at the next look", error.filename, error.strerror)
+
+    def stop(self) -> None:
+        """Ends the thread when its work is done."""
+        self._thread.shutdown()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -78,6 +79,7 @@ def test_what_is_no_box_file_stops_no_other_and_is_said_once(
 def test_a_node_whose_box_is_damaged_keeps_its_last_good_one_marked_until_it_is_good_again(
     tmp_path: Path, folder: BoxFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     write_box(tmp_path / "fu-1", make_box(idles=3))
     assert not folder.read()["fu-1"].failed
     (tmp_path / "fu-1").write_text("{")

@@ -264,8 +264,8 @@ def test_a_longer_interval_makes_a_longer_gap_sharp() -> None:
 
 def test_the_newest_box_of_each_host_is_read_from_the_log(tmp_path_factory: pytest.TempPathFactory) -> None:
     log = Log(tmp_path_factory.mktemp("log") / "log.sqlite")
-    assert newest_boxes(log.path) == {}
     log.open()
+    assert newest_boxes(log.path) == {}
     for at_s, host in ((1, "fu-1"), (2, "fu-2"), (3, "fu-1")):
         node = Node(host=host)
         box = box_document(Sighting(box=make_box()), ModeNow(mode=HLT, since_s=NOW_S), node, NOW_S + at_s)

@@ -153,10 +153,10 @@ class _Elasticsearch(IndexClient):
                 warnings.simplefilter("ignore", errors.ElasticsearchWarning)
                 answer = self._client.perform_request(method, path, body=body, params=params, headers=headers)
         except errors.UnsupportedProductError as error:
-            raise WrongProduct(
-                f"{self.where}: not an Elasticsearch server; see kind of sink {self.sink.name}"
-            ) from error
+            raise self._wrong_product() from error
         except errors.ApiError as error:
+            if error.status_code == HTTPStatus.NOT_ACCEPTABLE:  # OpenSearch to this client's content type
+                raise self._wrong_product() from error
             return Reply(error.status_code, error.body)
         except errors.SerializationError as error:
             raise UnreadableAnswer(f"{self.where}: an answer that can't be read") from error
@@ -168,6 +168,9 @@ class _Elasticsearch(IndexClient):
 
     def close(self) -> None:
         self._client.close()
+
+    def _wrong_product(self) -> WrongProduct:
+        return WrongProduct(f"{self.where}: not an Elasticsearch server; see kind of sink {self.sink.name}")
 
 
 class _OpenSearch(IndexClient):

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from collector.clients import IndexClient, IndexTrouble, Reply, WrongProduct
+from collector.clients import IndexClient, IndexTrouble, Reply, WrongProduct, check_product
 from collector.documents import SWITCHOVER
 from collector.fields import CURRENT
 from collector.history import Wish, matches, rank, select
@@ -20,7 +20,6 @@ from collector.history_queries import PAGE, Query, order_field, page, page_size,
 from collector.history_stores import Answer
 from collector.past import NodeNow, Switchover
 from collector.templates import pattern
-from contract.config import Product
 from contract.errors import Unreadable
 
 # A part of the answer that looks like the whole is worse than none.
@@ -82,9 +81,10 @@ class Index:
             raise IndexTrouble(refusal + self._remedy(reply))
         answer = reply.body
         if not isinstance(answer, dict) or "_shards" not in answer:
-            raise self._wrong_product()
+            sink = self._client.sink
+            raise WrongProduct(f"{self._client.where}: not a server of kind {sink.kind}; see kind of sink {sink.name}")
         if answer["_shards"]["total"] == 0:
-            self._right_product()
+            check_product(self._client)
             raise IndexTrouble(
                 f"{self._client.where}: has no index {indices}; `hltmode index apply` prepares the server, "
                 "and collectors with this sink fill it"
@@ -97,18 +97,6 @@ class Index:
         if reply.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
             return f"; is it an index server of kind {self._client.sink.kind}?"
         return ""
-
-    def _right_product(self) -> None:
-        """The Elasticsearch client looks by itself; the other one takes what comes."""
-        if self._client.sink.kind is Product.OPENSEARCH:
-            body = self._client.request("GET", "/").body
-            version = body.get("version", {}) if isinstance(body, dict) else {}
-            if version.get("distribution") != "opensearch":
-                raise self._wrong_product()
-
-    def _wrong_product(self) -> WrongProduct:
-        sink = self._client.sink
-        return WrongProduct(f"{self._client.where}: not a server of kind {sink.kind}; see kind of sink {sink.name}")
 
     def _read(self, hit: Hit, form: type[T]) -> T:
         try:

@@ -10,8 +10,9 @@ import pytest
 from collector.documents import BOX, PHASES, SWITCHOVER, Document, Sighting, box_document, switchover_document
 from collector.facts import ModeNow
 from collector.fields import ALL_KINDS, CURRENT, FIELDS, Field, Type
+from collector.observed import follow, observed_document
 from contract.box import RunStats
-from contract.config import Node
+from contract.config import Node, Switch
 from contract.modes import Mode, Vms
 from contract.times import iso
 from tests.unit.test_collector_facts import NOW_S, ended, make_box
@@ -40,8 +41,9 @@ def whole_box() -> Document:
 
 def whole_switchover() -> Document:
     record = msgspec.structs.replace(ended(7, 12), who="a", reason="b", why="c", phases=dict.fromkeys(PHASES, 1.0))
-    # what the appliance role adds for a node without a journal
-    return {"observed": True} | switchover_document(record, NODE).fields
+    course, _ = follow(None, Mode.ACTIVATING_CLOUD, NOW_S, host=NODE.host, limits=Switch())
+    _, (seen,) = follow(course, Mode.CLOUD, NOW_S + 5, host=NODE.host, limits=Switch())
+    return observed_document(seen, NODE).fields | switchover_document(record, NODE).fields
 
 
 def flat(fields: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -1,8 +1,9 @@
 """Fixtures with real index servers, and the marker `servers` of the tests that need them.
 
-A server starts when a test first asks for it and is shared by the rest of the session. Where the machine is small, the
-one that has rested longest makes room for the next; it comes back with its port and data when a test names it again.
-A test that stops or breaks a server makes its own `IndexServer`.
+The tests that need a server come first, those of one server after those of another, so that each starts once. Two run
+at a time: the one that has rested longest makes room for the next, for an idle server still takes a twentieth of a
+core. It comes back with its port and data when a test names it again. A test that stops or breaks a server makes its
+own `IndexServer`.
 
 Without the servers in the cache, the tests with the marker are left out and the summary says so; with CI set that is
 an error before anything runs.
@@ -15,7 +16,6 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 
-import psutil
 import pytest
 
 from tests.servers.fetch import lacking
@@ -24,8 +24,7 @@ from tests.servers.server import IndexServer, Security
 
 MARKER: Final = "servers"
 QUICK_START: Final = ("-XX:TieredStopAtLevel=1",)  # a third off the start; what is measured starts its own without it
-BYTES_FOR_EACH: Final = 4 << 30
-AT_LEAST: Final = 2
+ROOM: Final = 2
 
 SECURE: Final = "elasticsearch_secure"
 FIXTURES: Final[Mapping[str, Release]] = {
@@ -68,11 +67,6 @@ def resting(running: list[str], room: int) -> list[str]:
     return running[: max(0, len(running) - room)]
 
 
-def room_for(memory_bytes: int) -> int:
-    """Returns how many servers may run at once on a machine with so much memory."""
-    return max(AT_LEAST, memory_bytes // BYTES_FOR_EACH)
-
-
 POOL: Final = pytest.StashKey[Pool]()
 LEFT_OUT: Final = pytest.StashKey[list[str]]()
 
@@ -80,7 +74,7 @@ LEFT_OUT: Final = pytest.StashKey[list[str]]()
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{MARKER}: needs the index servers that `make servers` fetches")
     config.stash[LEFT_OUT] = []
-    config.stash[POOL] = Pool(room_for(psutil.virtual_memory().total))
+    config.stash[POOL] = Pool(ROOM)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -97,6 +91,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker(MARKER):
             item.add_marker(pytest.mark.xdist_group(MARKER))  # one worker, so that each server starts once
+    items.sort(key=turn)
     if not reasons():
         return
     left_out = [item for item in items if item.get_closest_marker(MARKER)]
@@ -104,6 +99,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         config.stash[LEFT_OUT] = [item.nodeid for item in left_out]
         items[:] = [item for item in items if not item.get_closest_marker(MARKER)]
+
+
+def turn(item: pytest.Item) -> int:
+    """Returns when an item's turn is: first those without a server from here, then server by server, then the rest."""
+    if not item.get_closest_marker(MARKER):
+        return len(FIXTURES)
+    parameters = getattr(item, "callspec", None)
+    named = {*getattr(item, "fixturenames", ()), *(parameters.params.values() if parameters else ())}
+    return max((place for place, name in enumerate(FIXTURES) if name in named), default=-1)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.java import Java, oldest_fit, parse_release
-from tests.servers.plugin import left_out_words, resting, room_for
+from tests.servers.plugin import left_out_words, resting
 from tests.servers.releases import ELASTICSEARCH_8, OPENSEARCH_2, OPENSEARCH_3, RELEASES, Product
 from tests.servers.settings import (
     USERS,
@@ -123,11 +123,6 @@ def test_the_oldest_java_that_fits_is_taken() -> None:
 
 def test_java_21_runs_every_release() -> None:
     assert all(release.runs_on(21) for release in RELEASES)
-
-
-def test_small_machines_run_two_servers_at_once() -> None:
-    assert room_for(4 << 30) == 2
-    assert room_for(24 << 30) == 6
 
 
 def test_the_longest_unused_server_makes_way() -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from collector.documents import BOX, Document, Sighting, box_document, document_id
+from collector.documents import BOX, Captured, Document, Sighting, box_document, document_id
 from collector.facts import ModeNow
 from contract.box import Box, RunStats
 from contract.config import Node
@@ -92,10 +92,24 @@ def wander(dice: random.Random, living: Living, lumisection: int) -> None:
 
 def document(dice: random.Random, living: Living, now_s: float) -> Document:
     """Returns what the collector makes of the node's box."""
-    works = living.mode in (Mode.HLT, Mode.ACTIVATING_CLOUD)
+    return captured(dice, living, now_s, now_s + dice.uniform(0, 0.02)).fields
+
+
+def captured(dice: random.Random, living: Living, now_s: float, sampled_s: float) -> Captured:
+    """Returns what the collector makes at `sampled_s` of the node's box as it is at `now_s`."""
     vms = Vms.UP if living.mode is Mode.CLOUD else Vms.DOWN
+    on_the_way = living.mode in (Mode.ACTIVATING_CLOUD, Mode.DEACTIVATING_CLOUD)
+    now = ModeNow(
+        mode=living.mode, since_s=living.since_s, switch_id=f"r-{living.disk}" if on_the_way else None, vms=vms
+    )
+    return box_document(Sighting(box=box(dice, living, now_s)), now, living.node, sampled_s)
+
+
+def box(dice: random.Random, living: Living, now_s: float) -> Box:
+    """Returns the node's box file, as old as such a file is."""
+    works = living.mode in (Mode.HLT, Mode.ACTIVATING_CLOUD)
     stats = RunStats(run=RUN, totalRes=CORES, qRes=0, ongoing=True, errors=0, errorsRes=0)
-    box = Box(
+    return Box(
         fm_date=hltd_date(now_s - dice.uniform(0.1, INTERVAL_S)),
         idles=0,
         used=CORES if works else 0,
@@ -131,8 +145,3 @@ def document(dice: random.Random, living: Living, now_s: float) -> Document:
         fuGroup=f"g{living.node.appliance[-2:]}",
         stuck=False,
     )
-    on_the_way = living.mode in (Mode.ACTIVATING_CLOUD, Mode.DEACTIVATING_CLOUD)
-    now = ModeNow(
-        mode=living.mode, since_s=living.since_s, switch_id=f"r-{living.disk}" if on_the_way else None, vms=vms
-    )
-    return box_document(Sighting(box=box), now, living.node, now_s + dice.uniform(0, 0.02)).fields

@@ -6,7 +6,6 @@ outside, by reading the files that others read; hltd's figures are those of the 
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import statistics
@@ -15,11 +14,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from rich.console import Console
-from rich.table import Table
-
+from benchmarks.figures import Figure, finish, new_console
+from benchmarks.processes import cpu_s, resident_mib
 from contract.box import read_box
 from contract.modes import Mode
 from contract.paths import CORE_TOKEN
@@ -30,7 +28,6 @@ DRAINS: Final = 20
 ANSWERS: Final = 1000
 IDLE_S: Final = 60
 CORES: Final = 16
-WIDTH: Final = 160
 LOOK_EVERY_S: Final = 0.0005
 
 CLOUD_TOOL: Final = """#!/bin/sh
@@ -42,21 +39,9 @@ esac
 """
 
 
-class Figure(NamedTuple):
-    """One line of the answer; seconds, MiB or a count, as `unit` says."""
-
-    what: str
-    promise: float
-    measured: float
-    unit: str
-    detail: str
-    hltd: str
-
-
 def main() -> None:
-    console = Console(stderr="--json" in sys.argv)
-    if not console.is_terminal:
-        console = Console(stderr=console.stderr, width=WIDTH)
+    as_json = "--json" in sys.argv
+    console = new_console(as_json=as_json)
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="hltmode-bench-") as folder:
         for number, measure in enumerate((leaving, handing_over, coming_back, frugal), 1):
@@ -64,21 +49,7 @@ def main() -> None:
             root = Path(folder) / measure.__name__
             root.mkdir()
             figures += measure(root)
-    if "--json" in sys.argv:
-        print(json.dumps([figure._asdict() for figure in figures], indent=1))
-        return
-    table = Table("What", "Promise", "Measured", "", "Detail", "hltd")
-    for figure in figures:
-        good = figure.measured <= figure.promise
-        table.add_row(
-            figure.what,
-            f"≤ {figure.promise:g} {figure.unit}",
-            f"{figure.measured:.3g} {figure.unit}",
-            "[green]✓[/]" if good else "[red]✗[/]",
-            figure.detail,
-            figure.hltd,
-        )
-    console.print(table)
+    finish(console, figures, as_json=as_json)
 
 
 def leaving(root: Path) -> Iterator[Figure]:
@@ -146,7 +117,7 @@ def frugal(root: Path) -> Iterator[Figure]:
         used_s, children = cpu_s(pid), children_waited_for(pid)
         time.sleep(IDLE_S)
         yield Figure(
-            f"CPU of an idle switcher in {IDLE_S} s", 0.06, cpu_s(pid) - used_s, "s", "schedstat", "0.036 s a minute"
+            f"CPU of an idle switcher in {IDLE_S} s", 0.06, cpu_s(pid) - used_s, "s", "all threads", "0.036 s a minute"
         )
         yield Figure("its resident memory", 48, resident_mib(pid), "MiB", "VmRSS after that minute", "37.6 MiB")
         started = float(children_waited_for(pid) - children + len(children_alive(pid)))
@@ -201,12 +172,6 @@ def idle_tokens(node: Node) -> int:
     return sum(1 for entry in node.paths.tokens("idle").iterdir() if CORE_TOKEN.fullmatch(entry.name))
 
 
-def cpu_s(pid: int) -> float:
-    """Returns the CPU time of all threads of `pid` so far."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
-
-
 def children_waited_for(pid: int) -> int:
     """Returns the page faults of children that have ended: it grows with every one."""
     after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -216,11 +181,6 @@ def children_waited_for(pid: int) -> int:
 def children_alive(pid: int) -> list[str]:
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return [child for task in tasks for child in (task / "children").read_text().split()]
-
-
-def resident_mib(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.asking import Stored
-from collector.log import MADE
-from collector.reading import opened
+from collector.log.reading import opened
+from collector.log.store import MADE
 
 
 class Kept(NamedTuple):

@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 from benchmarks.processes import Program, module
 from benchmarks.stepped_clock import SteppedClock
-from collector.ledger import Account
-from collector.log_upkeep import standing
+from collector.log.ledger import Account
+from collector.log.upkeep import standing
 from contract.config import Role, Sink
 from simulator.node_files import lay_out
 from tests.integration.node import wait_for

@@ -7,9 +7,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from collector.clients import JSON, IndexClient, connect
-from collector.index_server import install, survey
-from collector.templates import Shape
+from collector.index.clients import JSON, IndexClient, connect
+from collector.index.server import install, survey
+from collector.index.templates import Shape
 from contract.config import Product, Sink
 from tests.servers.server import IndexServer
 

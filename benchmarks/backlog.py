@@ -31,8 +31,8 @@ from benchmarks.drain import NAME, Took
 from benchmarks.figures import Figure, amount, finish, new_console
 from benchmarks.processes import Program, cpu_s, module
 from collector.documents import BOX, Captured
-from collector.index_names import index_of
-from collector.log import Keep, Log
+from collector.index.names import index_of
+from collector.log.store import Keep, Log
 from contract.times import unix
 from tests.servers.releases import OPENSEARCH_3
 from tests.servers.server import IndexServer

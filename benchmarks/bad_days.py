@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from benchmarks.agents import Agent
 from benchmarks.asking import ask
 from benchmarks.fault_schedule import Do, Event
-from collector.clients import IndexClient
+from collector.index.clients import IndexClient
 from contract.errors import HltmodeError
 from tests.integration.node import wait_for
 from tests.servers.proxy import FaultProxy, Pass

@@ -16,12 +16,12 @@ from typing import Final
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from collector import bulk
-from collector.bulk import Row
-from collector.clients import NDJSON, connect
-from collector.deliveries import COLUMNS
-from collector.shipper import Shipper
-from collector.sink_metrics import SinkMetrics
+from collector.index.clients import NDJSON, connect
+from collector.shipping import bulk
+from collector.shipping.bulk import Row
+from collector.shipping.deliveries import COLUMNS
+from collector.shipping.metrics import SinkMetrics
+from collector.shipping.shipper import Shipper
 from contract.config import Product, Sink
 
 NAME: Final = "backlog"

@@ -30,8 +30,8 @@ from benchmarks.on_time import LATE_S, Timing, judge
 from benchmarks.scraping import Scraper
 from benchmarks.stepped_clock import SteppedClock, over_two_midnights
 from collector.documents import BOX
-from collector.ledger import Account
-from collector.reading import opened
+from collector.log.ledger import Account
+from collector.log.reading import opened
 from contract.config import Sink
 from contract.metric_names import LATENESS
 from tests.servers.proxy import FaultProxy

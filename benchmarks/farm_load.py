@@ -28,7 +28,7 @@ from benchmarks.farm_sender import Spent
 from benchmarks.figures import Figure, finish, new_console
 from benchmarks.processes import Program, module, server_cpu_s, server_mib
 from benchmarks.searchable import BOXES, Prober
-from collector.clients import IndexClient
+from collector.index.clients import IndexClient
 from tests.servers.releases import OPENSEARCH_3
 from tests.servers.server import IndexCluster, IndexServer
 

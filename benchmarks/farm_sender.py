@@ -19,10 +19,10 @@ from prometheus_client import CollectorRegistry
 from benchmarks.box_documents import INTERVAL_S, LUMISECTION_S, NODES_OF_APPLIANCE, Living, born, captured, wander
 from benchmarks.processes import resident_mib
 from collector.grid import wait_s
-from collector.log import Keep, Log
-from collector.log_upkeep import standing
-from collector.shipper import Shipper
-from collector.sink_metrics import SinkMetrics
+from collector.log.store import Keep, Log
+from collector.log.upkeep import standing
+from collector.shipping.metrics import SinkMetrics
+from collector.shipping.shipper import Shipper
 from contract.config import Product, Sink
 from contract.metric_names import SINK_FAILURES
 

@@ -23,9 +23,9 @@ from rich.console import Console
 from benchmarks.asking import ask, client_of, count, kind_of, prepare
 from benchmarks.box_documents import HOSTS, Living, born, documents
 from benchmarks.figures import Figure, finish, new_console
-from collector.clients import NDJSON, IndexClient
 from collector.documents import BOX, PHASES, SWITCHOVER, document_id, switchover_document
-from collector.index_names import index_of
+from collector.index.clients import NDJSON, IndexClient
+from collector.index.names import index_of
 from contract.journal import SwitchRecord
 from contract.modes import Mode, Wanted
 from contract.times import iso

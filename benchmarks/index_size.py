@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.box_documents import documents
-from collector.clients import JSON, NDJSON, IndexClient, connect
 from collector.documents import BOX
-from collector.index_server import install, survey
-from collector.templates import DEFAULT_SHAPE, mappings, settings
+from collector.index.clients import JSON, NDJSON, IndexClient, connect
+from collector.index.server import install, survey
+from collector.index.templates import DEFAULT_SHAPE, mappings, settings
 from contract.config import Product, Sink
 from tests.servers.releases import RELEASES, Release
 from tests.servers.server import IndexServer

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from benchmarks.asking import search
-from collector.clients import IndexClient, IndexTrouble
+from collector.index.clients import IndexClient, IndexTrouble
 
 EVERY_S: Final = 0.25
 BOXES: Final = "hltmode-box-*"

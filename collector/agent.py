@@ -17,7 +17,7 @@ from prometheus_client import start_http_server
 from collector.grid import wait_s
 from collector.metrics import Metrics
 from collector.sampler import Sampler
-from collector.shippers import Shippers
+from collector.shipping.shippers import Shippers
 from contract.config import NodeConfig, Role
 from contract.errors import HltmodeError, Surroundings
 

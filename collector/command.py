@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from collector.log_command import log_group
+from collector.log.command import log_group
 from contract import lock
 from contract.config import load
 from contract.errors import Surroundings

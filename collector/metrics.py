@@ -15,11 +15,11 @@ from prometheus_client.registry import Collector
 
 from collector.documents import KINDS, PHASES
 from collector.facts import box_mode
-from collector.ledger import Account
-from collector.log import DROPPED_AGE, DROPPED_BYTES, DROPPED_UNWRITTEN, MADE
-from collector.looks import NodeLook, Switched
+from collector.log.ledger import Account
+from collector.log.store import DROPPED_AGE, DROPPED_BYTES, DROPPED_UNWRITTEN, MADE
 from collector.mode_series import ModeRow, mode_series
-from collector.sink_metrics import SinkMetrics, account_series
+from collector.shipping.metrics import SinkMetrics, account_series
+from collector.sources.looks import NodeLook, Switched
 from contract.config import Node, Role, Switch
 from contract.metric_names import (
     ACTIVE_RUN,
@@ -54,7 +54,7 @@ DROP_REASONS: Final = (DROPPED_AGE, DROPPED_BYTES, DROPPED_UNWRITTEN)
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What the newest sample found. Times are Unix seconds; `counts` and `accounts` as in collector.log.Log."""
+    """What the newest sample found. Times are Unix seconds; `counts` and `accounts` as in collector.log.store.Log."""
 
     nodes: tuple[NodeLook, ...] = ()
     counts: Mapping[tuple[str, str], int] = {}

@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from collector.appliance import ApplianceSource
 from collector.documents import Document
-from collector.log import Keep, Log
-from collector.log_schema import LogTrouble
-from collector.looks import Look, Source
+from collector.log.reading import newest_boxes
+from collector.log.schema import LogTrouble
+from collector.log.store import Keep, Log
 from collector.metrics import Metrics, Snapshot
-from collector.node import NodeSource
-from collector.reading import newest_boxes
+from collector.sources.appliance import ApplianceSource
+from collector.sources.looks import Look, Source
+from collector.sources.node import NodeSource
+from collector.sources.watching import Watch
 from collector.trouble import Trouble
-from collector.watching import Watch
 from contract.config import NodeConfig, Role
 from contract.errors import HltmodeError
 

@@ -13,8 +13,8 @@ from contract.errors import HltmodeError
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "switcher": ("switcher.command:switcher", "The daemon that switches this node between HLT and cloud."),
     "collector": ("collector.command:collector", "The telemetry agent of this node."),
-    "index": ("collector.index_command:index", "Templates and lifecycle of the index servers."),
-    "history": ("collector.history_command:history", "Past switches: who, when, how long each phase took."),
+    "index": ("collector.index.command:index", "Templates and lifecycle of the index servers."),
+    "history": ("collector.history.command:history", "Past switches: who, when, how long each phase took."),
     "mode": ("hltmode.mode_command:mode", "The node's mode: print it, wait for it, follow it."),
     "config": ("hltmode.config_command:config", "Explain a configuration file."),
     "doctor": ("hltmode.doctor_command:doctor", "Say what this machine lacks."),

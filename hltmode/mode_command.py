@@ -128,7 +128,7 @@ def _changes(
 
     Says on stderr when there is nothing to read, and when there is again.
     """
-    from collector.watching import FileWatch  # noqa: PLC0415 - printing the mode needs no watching
+    from collector.sources.watching import FileWatch  # noqa: PLC0415 - printing the mode needs no watching
 
     news = news or queue.SimpleQueue()
     watch = FileWatch(path, lambda: news.put(News.LOOK))

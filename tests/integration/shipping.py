@@ -9,15 +9,15 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from collector.clients import connect
 from collector.documents import BOX, SWITCHOVER, Captured, Document
-from collector.index_server import install, survey
-from collector.ledger import Account
-from collector.log import Keep, Log
-from collector.log_upkeep import standing
-from collector.reading import opened
-from collector.shipper import Shipper
-from collector.sink_metrics import SinkMetrics, Trial
+from collector.index.clients import connect
+from collector.index.server import install, survey
+from collector.log.ledger import Account
+from collector.log.reading import opened
+from collector.log.store import Keep, Log
+from collector.log.upkeep import standing
+from collector.shipping.metrics import SinkMetrics, Trial
+from collector.shipping.shipper import Shipper
 from contract.config import Product, Sink
 from contract.metric_names import SINK_FAILURES, SINK_UP
 from contract.times import iso

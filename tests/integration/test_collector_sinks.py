@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.log_upkeep import standing
-from collector.reading import opened
+from collector.log.reading import opened
+from collector.log.upkeep import standing
 from contract import metric_names as names
 from tests.integration.node import wait_for
 from tests.integration.shipping import PATIENCE_S, ids_in, prepare

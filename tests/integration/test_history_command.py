@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from collector.documents import switchover_document
-from collector.log import Keep, Log
+from collector.log.store import Keep, Log
 from contract.config import Node
 from contract.journal import SwitchRecord
 from contract.modes import Mode, Wanted

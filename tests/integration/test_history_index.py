@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from collector.documents import PHASES, Captured, Sighting, box_document
 from collector.facts import ModeNow
-from collector.past import Switchover
+from collector.history.past import Switchover
 from contract.config import Node
 from contract.modes import MODE_OF_CLOUD_STATE, Mode, Wanted
 from contract.times import iso

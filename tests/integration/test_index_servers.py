@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from collector.documents import BOX, SWITCHOVER, Document, document_id
-from collector.fields import CURRENT
-from collector.index_command import files
-from collector.templates import pattern
+from collector.index.command import files
+from collector.index.fields import CURRENT
+from collector.index.templates import pattern
 from hltmode.main import cli
 from tests.servers.server import IndexServer
 from tests.unit.test_collector_facts import NOW_S

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from collector import log_upkeep
 from collector.documents import BOX
-from collector.index_names import index_of
-from collector.sink_metrics import Trial
+from collector.index.names import index_of
+from collector.log import upkeep as log_upkeep
+from collector.shipping.metrics import Trial
 from contract.config import Product, Sink
 from contract.metric_names import SINK_UP
 from tests.integration.node import wait_for

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from collector.appliance import ApplianceSource
 from collector.documents import Document
-from collector.looks import Look
+from collector.sources.appliance import ApplianceSource
+from collector.sources.looks import Look
 from contract.box import write_box
 from contract.config import Node, NodeConfig
 from contract.modes import Mode, Vms

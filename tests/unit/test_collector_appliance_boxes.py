@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from collector import appliance_boxes
-from collector.appliance_boxes import BoxFolder, read_boxes
+from collector.sources import appliance_boxes
+from collector.sources.appliance_boxes import BoxFolder, read_boxes
 from contract.box import LARGEST_BYTES, BuBox, parse_box, write_box
 from contract.errors import Unreadable
 from tests.integration.node import wait_for

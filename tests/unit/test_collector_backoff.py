@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.backoff import CAP_S, Bucket, Pace
-from collector.bulk import Fault
+from collector.shipping.backoff import CAP_S, Bucket, Pace
+from collector.shipping.bulk import Fault
 
 
 def test_a_request_that_is_too_large_is_halved_at_once_and_grows_back() -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from collector.bulk import (
+from collector.documents import BOX, SWITCHOVER
+from collector.shipping.bulk import (
     Fault,
     Outcome,
     Row,
@@ -23,7 +24,6 @@ from collector.bulk import (
     read_refusal,
     read_upserts,
 )
-from collector.documents import BOX, SWITCHOVER
 
 
 def row(number: int, host: str = "fu-1", kind: str = BOX, **fields: object) -> Row:

@@ -11,14 +11,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from collector import ledger, log_upkeep
-from collector.bulk import Fault, Outcome
-from collector.deliveries import Batch, Deliveries, Limits
 from collector.documents import BOX, SWITCHOVER, Captured
-from collector.log import Keep, Log
-from collector.log_schema import LogTrouble
-from collector.pending import holds
-from collector.reading import opened
+from collector.log import ledger
+from collector.log import upkeep as log_upkeep
+from collector.log.pending import holds
+from collector.log.reading import opened
+from collector.log.schema import LogTrouble
+from collector.log.store import Keep, Log
+from collector.shipping.bulk import Fault, Outcome
+from collector.shipping.deliveries import Batch, Deliveries, Limits
 
 EVER = Keep(days=1e6)
 ALL = Limits(10_000, 1 << 30)

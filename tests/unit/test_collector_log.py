@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from collector.documents import BOX, SWITCHOVER, Captured
-from collector.log import DROPPED_AGE, DROPPED_BYTES, DROPPED_UNWRITTEN, MADE, Keep, Log
-from collector.log_schema import LogTrouble
-from collector.reading import switchovers
+from collector.history.logs import switchovers
+from collector.log.schema import LogTrouble
+from collector.log.store import DROPPED_AGE, DROPPED_BYTES, DROPPED_UNWRITTEN, MADE, Keep, Log
 from contract.errors import Surroundings, Unreadable
 
 EVER = Keep(days=1e6)

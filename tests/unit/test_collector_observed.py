@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from collector.documents import BOX, Document, Sighting, box_document, document_id
 from collector.facts import JournalView, ModeNow, Published
-from collector.log import MADE, Keep, Log
-from collector.looks import Switched
-from collector.observed import SHARP_S, Course, Observed, course_of, follow, moment_s, observed_document
-from collector.observer import Observer
-from collector.reading import newest_boxes
+from collector.log.reading import newest_boxes
+from collector.log.store import MADE, Keep, Log
+from collector.sources.looks import Switched
+from collector.sources.observed import SHARP_S, Course, Observed, course_of, follow, moment_s, observed_document
+from collector.sources.observer import Observer
 from contract.config import Node, NodeConfig, Switch
 from contract.modes import MODES, Mode, Wanted
 from contract.times import hltd_date, iso

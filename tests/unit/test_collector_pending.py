@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.pending import Pending, Span, holds, with_numbers, with_span, without_span
+from collector.log.pending import Pending, Span, holds, with_numbers, with_span, without_span
 
 SPANS = st.tuples(st.integers(0, 40), st.integers(0, 10)).map(lambda pair: Span(pair[0], pair[0] + pair[1]))
 CHANGES = st.lists(st.tuples(st.booleans(), SPANS), max_size=25)

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from collector import sources
-from collector.sources import BoxSource, JournalSource, ModeSource, cores
+from collector.sources import files as sources
+from collector.sources.files import BoxSource, JournalSource, ModeSource, cores
 from contract.box import write_box
 from contract.journal import Journal
 from contract.modefile import write_mode

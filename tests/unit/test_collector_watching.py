@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from watchdog.observers.inotify import InotifyObserver
 
-from collector import watching
-from collector.watching import POLL_S, SAFETY_LOOK_S, FileWatch
+from collector.sources import watching
+from collector.sources.watching import POLL_S, SAFETY_LOOK_S, FileWatch
 from contract.modefile import write_mode
 from contract.modes import Mode
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from collector.history import Wish, moment_s, percentile, select, summarize
-from collector.past import Switchover
+from collector.history.past import Switchover
+from collector.history.questions import Wish, percentile, select, summarize
+from collector.options import moment_s
 from contract.modes import Wanted
 from contract.times import iso
 from tests.unit.test_collector_facts import NOW_S

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from collector import index_command
-from collector.clients import IndexClient, NoAnswer, Reply
+from collector.index import command as index_command
+from collector.index.clients import IndexClient, NoAnswer, Reply
 from contract.config import Product, Sink
 from hltmode.main import cli
 

@@ -9,8 +9,8 @@ import pytest
 
 from collector.documents import BOX, PHASES, SWITCHOVER, Document, Sighting, box_document, switchover_document
 from collector.facts import ModeNow
-from collector.fields import ALL_KINDS, CURRENT, FIELDS, Field, Type
-from collector.observed import follow, observed_document
+from collector.index.fields import ALL_KINDS, CURRENT, FIELDS, Field, Type
+from collector.sources.observed import follow, observed_document
 from contract.box import RunStats
 from contract.config import Node, Switch
 from contract.modes import Mode, Vms

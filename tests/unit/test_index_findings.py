@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from collector.documents import BOX, SWITCHOVER
-from collector.index_expire import expired
-from collector.index_findings import State, difference, judge, judge_index, kind_of
-from collector.index_parts import Found, Part, PartKind, signed
-from collector.templates import VERSION, Shape, mappings, parts
+from collector.index.expire import expired
+from collector.index.findings import State, difference, judge, judge_index, kind_of
+from collector.index.parts import Found, Part, PartKind, signed
+from collector.index.templates import VERSION, Shape, mappings, parts
 from contract.config import Product
 
 PART = next(part for part in parts(Product.OPENSEARCH) if part.name == "hltmode-box-settings")

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from collector.documents import BOX, SWITCHOVER
-from collector.fields import ALL_KINDS, CURRENT
-from collector.index_command import files
-from collector.index_parts import Part, PartKind, bare, content_hash, signature
-from collector.templates import VERSION, Shape, mappings, parts, settings
+from collector.index.command import files
+from collector.index.fields import ALL_KINDS, CURRENT
+from collector.index.parts import Part, PartKind, bare, content_hash, signature
+from collector.index.templates import VERSION, Shape, mappings, parts, settings
 from contract.config import Product
 
 FOLDER = Path(__file__).parents[2] / "index-templates"

@@ -1,0 +1,1 @@
+"""Questions to past switches, and who answers them."""

@@ -1,0 +1,1 @@
+"""What index servers must know, and the way to them."""

@@ -1,0 +1,234 @@
+"""The log: every document in one SQLite file, on disk before anyone else sees it; without sinks, the store itself.
+
+Documents and the position in the journal they came from are committed together, so a switch is in the log exactly
+once whatever moment the collector is killed at.
+
+`synchronous = FULL`: a commit is on disk when it returns. NORMAL would survive a kill of the process too, but a power
+cut could take back the newest commits; a number given out again would then name two documents, of which an index
+keeps one. One sync every few seconds is a cheap price.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from collector.documents import BOX, SWITCHOVER, Captured, document_id
+from collector.index.names import index_of
+from collector.log import ledger
+from collector.log.ledger import Account
+from collector.log.pending import Span
+from collector.log.schema import Foreign, LogTrouble, begin, inode, is_damage
+
+log = logging.getLogger("collector")
+
+# What goes first when the log is full; by age only the first kind goes, for switches are few and asked about late.
+LEAST_WORTH_FIRST: Final = (BOX, SWITCHOVER)
+
+AT_ONCE: Final = 64  # bounds the work of one append; also what a wildly wrong clock can take away at once
+ROUNDS: Final = 16
+
+MADE: Final = "made"
+DROPPED_AGE: Final = "age"
+DROPPED_BYTES: Final = "bytes"
+DROPPED_UNWRITTEN: Final = "unwritten"
+
+
+class Keep(msgspec.Struct, frozen=True):
+    """How long box documents are kept, and how many bytes all documents may take."""
+
+    days: float
+    bytes: int = 1 << 30
+
+
+class Log:
+    """The log at `path`. One thread uses it, and opens it before every append: after trouble it is closed.
+
+    `origin` is the host that keeps it, `sinks` those that documents are captured for, and `accounts` how each of them
+    stood after the last append. `cursor` is the number of the last journal record whose switch is in the log. At any
+    moment the documents made are those kept and those dropped.
+    """
+
+    def __init__(self, path: Path, origin: str = "", sinks: Iterable[str] = ()) -> None:
+        self.path = path
+        self.origin = origin
+        self.sinks = tuple(sinks)
+        self.accounts: Mapping[str, Account] = {}
+        self.cursor = 0
+        self.used_bytes = 0
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._unwritten = 0
+        self._closed_for = "not opened"
+        self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+
+    @property
+    def counts(self) -> Counter[tuple[str, str]]:
+        """Documents of a kind that were made, and dropped for a reason, since the log was begun."""
+        lost = {(BOX, MADE): self._unwritten, (BOX, DROPPED_UNWRITTEN): self._unwritten}
+        return self._counts + Counter(lost)
+
+    def open(self) -> None:
+        """Opens the log unless it is open, moving a damaged one aside; if it can't, `append` says why."""
+        if self._connection is not None and self._moved():
+            log.warning("%s: was taken away; the log is begun anew", self.path)
+            self.close()
+        if self._connection is not None:
+            return
+        try:
+            self._connection = self._connect()
+        except (sqlite3.Error, OSError, Foreign) as error:
+            self._closed_for = f"cannot be opened ({error})"
+            if is_damage(error):
+                self._move_aside(error)
+
+    def append(self, documents: Sequence[Captured], cursor: int, keep: Keep, now_s: float) -> None:
+        """Puts `documents` and the journal's `cursor` on disk, all or nothing, and drops what is too much.
+
+        Raises LogTrouble. Boxes that can't be written are counted as dropped; switches come again from the journal.
+        """
+        if self._connection is None:
+            self._unwritten += _boxes(documents)
+            raise LogTrouble(f"{self.path}: {self._closed_for}")
+        try:
+            self._commit(self._connection, documents, cursor, keep, now_s)
+        except sqlite3.Error as error:
+            self._unwritten += _boxes(documents)
+            self.close()
+            if is_damage(error):
+                self._move_aside(error)
+            raise LogTrouble(f"{self.path}: not written ({error})") from error
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._connection is not None:
+            try:
+                self._connection.close()
+            except sqlite3.Error as error:
+                log.warning("%s: not closed in order (%s)", self.path, error)
+        self._connection = None
+
+    def _commit(
+        self, connection: sqlite3.Connection, documents: Sequence[Captured], cursor: int, keep: Keep, now_s: float
+    ) -> None:
+        counts = self.counts
+        connection.execute("BEGIN IMMEDIATE")
+        ledger.register(connection, self.sinks)
+        (before,) = connection.execute("SELECT position FROM positions WHERE name = 'number'").fetchone()
+        made = 0
+        for number, document in enumerate(documents, start=before + 1):
+            row = self._row(number, document)
+            written = connection.execute("INSERT OR IGNORE INTO documents VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            counts[document.kind, MADE] += written.rowcount
+            made += written.rowcount
+        number = before + len(documents)
+        if made:
+            for sink in ledger.names(connection):
+                ledger.capture(connection, sink, Span(before + 1, number), made)
+        counts.update(_drop(connection, keep, now_s))
+        connection.executemany(
+            "INSERT OR REPLACE INTO positions VALUES (?, ?)", [("number", number), ("journal", cursor)]
+        )
+        connection.executemany(
+            "INSERT OR REPLACE INTO counts VALUES (?, ?, ?)", [(*key, n) for key, n in counts.items()]
+        )
+        used_bytes, accounts = _used_bytes(connection), ledger.accounts(connection)
+        connection.execute("COMMIT")
+        self.cursor, self.used_bytes, self.accounts = cursor, used_bytes, accounts
+        self._counts, self._unwritten = counts, 0
+
+    def _row(self, number: int, document: Captured) -> tuple[object, ...]:
+        # An agent of its own may tell of the same node: each numbers its documents, so the id says whose number it is.
+        own = "" if document.host == self.origin or not self.origin else f"{self.origin}-"
+        return (
+            number,
+            document_id(document.host, document.kind, document.key or f"{own}{number}"),
+            index_of(document.kind, str(document.fields.get("subsystem", "")), document.time_s),
+            document.kind,
+            document.host,
+            document.time_s,
+            msgspec.json.encode(document.fields),
+        )
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = begin(self.path)
+        try:
+            (self.cursor,) = connection.execute("SELECT position FROM positions WHERE name = 'journal'").fetchone()
+            counts = connection.execute("SELECT kind, what, n FROM counts").fetchall()
+            self._counts = Counter({(kind, what): n for kind, what, n in counts})
+            self.accounts = ledger.accounts(connection)
+            self.used_bytes = _used_bytes(connection)
+            self._inode = inode(self.path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _moved(self) -> bool:
+        return inode(self.path) != self._inode
+
+    def _move_aside(self, error: Exception) -> None:
+        """Renames the file to `<name>.damaged`, in the place of an earlier one: damage must not fill the disk."""
+        aside = self.path.with_name(f"{self.path.name}.damaged")
+        log.error("%s: damaged (%s); moved to %s, the log is begun anew", self.path, error, aside.name)
+        try:
+            for suffix in ("", "-wal"):
+                part = self.path.with_name(self.path.name + suffix)
+                if part.exists():
+                    part.replace(aside.with_name(aside.name + suffix))
+            self.path.with_name(f"{self.path.name}-shm").unlink(missing_ok=True)
+        except OSError as stuck:
+            log.error("%s: cannot be moved aside (%s); nothing is kept until it is", self.path, stuck.strerror)
+            return
+        self.cursor = 0
+        try:
+            self._connection = self._connect()
+        except (sqlite3.Error, OSError, Foreign) as again:
+            self._closed_for = f"cannot be begun anew ({again})"
+
+
+def _drop(connection: sqlite3.Connection, keep: Keep, now_s: float) -> Counter[tuple[str, str]]:
+    """Deletes what is too old or too much, a bounded number at once, and returns how many of what."""
+    dropped: Counter[tuple[str, str]] = Counter()
+    old = connection.execute(
+        "SELECT number FROM documents WHERE kind = ? AND time < ? ORDER BY time LIMIT ?",
+        (BOX, now_s - keep.days * 86400, AT_ONCE),
+    )
+    dropped[BOX, DROPPED_AGE] += _delete(connection, old)
+    for _ in range(ROUNDS):
+        if _used_bytes(connection) <= keep.bytes:
+            break
+        for kind in LEAST_WORTH_FIRST:
+            oldest = connection.execute(
+                "SELECT number FROM documents WHERE kind = ? ORDER BY time LIMIT ?", (kind, AT_ONCE)
+            )
+            gone = _delete(connection, oldest)
+            dropped[kind, DROPPED_BYTES] += gone
+            if gone:
+                break
+    return dropped
+
+
+def _boxes(documents: Iterable[Captured]) -> int:
+    return sum(1 for document in documents if document.kind == BOX)
+
+
+def _delete(connection: sqlite3.Connection, rows: Iterable[tuple[int]]) -> int:
+    numbers = list(rows)
+    connection.executemany("DELETE FROM documents WHERE number = ?", numbers)
+    ledger.drop(connection, [number for (number,) in numbers])
+    return len(numbers)
+
+
+def _used_bytes(connection: sqlite3.Connection) -> int:
+    values = [
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    ]
+    pages, free, size = values
+    return int((pages - free) * size)

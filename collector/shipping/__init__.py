@@ -1,0 +1,1 @@
+"""From the log to index servers, each document once."""

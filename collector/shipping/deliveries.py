@@ -1,0 +1,104 @@
+"""What a sink has still to get, as its shipper reads it from the log and writes back what became of it."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from collector.log import ledger
+from collector.log.pending import Pending, Span, with_numbers, without_span
+from collector.log.schema import LogTrouble, inode, join, transaction
+from collector.shipping.bulk import Outcome, Row
+
+COLUMNS = "number, id, index_name, kind, host, time, body"
+
+
+class Limits(NamedTuple):
+    """Of a batch: documents, bytes (one may have more), and how many may be `older` than `since_s` (Unix seconds)."""
+
+    documents: int
+    bytes: int
+    since_s: float = 0.0
+    older: int = 0
+
+
+class Batch(NamedTuple):
+    """Documents, newest first, and the spans of numbers in which there are no others to deliver."""
+
+    rows: tuple[Row, ...] = ()
+    spans: Pending = ()
+
+
+class Deliveries:
+    """The backlog of `sink` in the log at `path`. One thread uses it; the log may go away and come back meanwhile."""
+
+    def __init__(self, path: Path, sink: str) -> None:
+        self._path = path
+        self._sink = sink
+        self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+
+    def newest(self, limits: Limits) -> Batch:
+        """Returns the newest of the backlog, within `limits`. Raises LogTrouble."""
+        with self._opened() as connection:
+            return _newest(connection, ledger.pending(connection, self._sink), limits)
+
+    def settle(self, batch: Batch, outcome: Outcome) -> None:
+        """Writes down what became of `batch`; what is to be sent again stays in the backlog. Raises LogTrouble."""
+        with self._opened() as connection, transaction(connection):
+            # What the log dropped while it was on its way is counted as dropped already.
+            there = ledger.existing(connection, [row.number for row in batch.rows])
+            left = ledger.pending(connection, self._sink)
+            for span in batch.spans:
+                left = without_span(left, span)
+            ledger.put_pending(connection, self._sink, with_numbers(left, there.intersection(outcome.again)))
+            dead = [(number, reason) for number, reason in outcome.dead if number in there]
+            ledger.bury(connection, self._sink, dead, time.time())
+            connection.execute(
+                "UPDATE sinks SET delivered = delivered + ?, dead = dead + ? WHERE name = ?",
+                (len(there.intersection(outcome.delivered)), len(dead), self._sink),
+            )
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        if self._connection is not None and inode(self._path) != self._inode:
+            self.close()
+        if self._connection is None:
+            self._inode = inode(self._path)
+            self._connection = join(self._path)
+        try:
+            yield self._connection
+        except sqlite3.Error as error:
+            self.close()
+            raise LogTrouble(f"{self._path}: cannot be used ({error})") from error
+
+
+def _newest(connection: sqlite3.Connection, pending: Pending, limits: Limits) -> Batch:
+    rows: list[Row] = []
+    spans: list[Span] = []
+    size = older = 0
+    for low, high in reversed(pending):
+        found = connection.execute(
+            f"SELECT {COLUMNS} FROM documents WHERE number BETWEEN ? AND ? ORDER BY number DESC LIMIT ?",  # noqa: S608 - constants
+            (low, high, limits.documents + 1 - len(rows)),
+        )
+        for row in map(Row._make, found):
+            size += len(row.body)
+            older += row.time_s < limits.since_s
+            if older > limits.older or len(rows) == limits.documents or (rows and size > limits.bytes):
+                if row.number < high:
+                    spans.append(Span(row.number + 1, high))
+                return Batch(tuple(rows), tuple(spans))
+            rows.append(row)
+        spans.append(Span(low, high))
+    return Batch(tuple(rows), tuple(spans))

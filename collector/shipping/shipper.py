@@ -1,0 +1,141 @@
+"""Ships the log to one sink, in a thread of its own: nothing that happens here delays a sample.
+
+The newest documents go first, so that panels are live as soon as a server is back; the past fills in behind, at a
+bounded rate. Nothing is asked before it is sent again: id and index of a document never change, so a server that has
+it already answers 409, which is as good as 201.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from collector.index.clients import IndexTrouble, NoAnswer, NotTrusted, WrongProduct
+from collector.log.schema import LogTrouble
+from collector.shipping.backoff import Bucket, Pace
+from collector.shipping.bulk import Fault, Outcome
+from collector.shipping.deliveries import Deliveries, Limits
+from collector.shipping.metrics import Meter, Trial
+from collector.shipping.prepared import NotPrepared
+from collector.shipping.sending import Sender
+from collector.trouble import Trouble
+from contract.config import Sink
+from contract.errors import ConfigError
+
+log = logging.getLogger("collector")
+
+LIVE_S: Final = 30.0  # what is older is backlog
+IDLE_S: Final = 60.0
+LOG_TROUBLE_S: Final = 5.0
+DEFECT_S: Final = 20.0
+STOP_S: Final = 2.0
+
+TRIALS: Final[tuple[tuple[type[Exception], Trial, Fault], ...]] = (
+    (NotPrepared, Trial.NOT_PREPARED, Fault.SURROUNDINGS),
+    (WrongProduct, Trial.WRONG_PRODUCT, Fault.SURROUNDINGS),
+    (NotTrusted, Trial.NOT_TRUSTED, Fault.SURROUNDINGS),
+    (NoAnswer, Trial.NO_ANSWER, Fault.NO_ANSWER),
+    (IndexTrouble, Trial.REFUSED, Fault.SURROUNDINGS),
+    (ConfigError, Trial.SECRETS, Fault.SURROUNDINGS),
+)
+TRIAL_OF: Final = {Fault.BUSY: Trial.BUSY, Fault.SURROUNDINGS: Trial.REFUSED, Fault.TOO_LARGE: Trial.TOO_LARGE}
+
+
+class Pause(NamedTuple):
+    """How long to wait before the next turn; `deaf` to new samples."""
+
+    s: float
+    deaf: bool = False
+
+
+class Shipper:
+    """Ships to `sink` what the log at `path` holds for it; `nodes` says how many filter units the log tells of."""
+
+    def __init__(self, sink: Sink, path: Path, subsystem: str, meter: Meter, nodes: Callable[[], int]) -> None:
+        self.sink = sink
+        self._deliveries = Deliveries(path, sink.name)
+        self._sender = Sender(sink, subsystem, meter.took)
+        self._meter = meter
+        self._nodes = nodes
+        self._pace = Pace(most=sink.batch_documents, documents=sink.batch_documents, hosts=len(sink.hosts))
+        self._bucket = Bucket(sink.backlog_per_s, 1.0, time.monotonic())
+        self._trouble = Trouble(f"sink {sink.name}: takes documents again")
+        self._news = threading.Event()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"sink-{sink.name}", daemon=True)
+
+    def start(self) -> None:
+        """Begins to ship."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Says that there may be new documents."""
+        self._news.set()
+
+    def stop(self) -> None:
+        """Ends; a request that hangs is left behind, for it makes no difference whether it arrives."""
+        self._ending.set()
+        self._news.set()
+        self._thread.join(STOP_S)
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            self._news.clear()
+            pause = self._turn()
+            self._meter.turned()
+            (self._ending if pause.deaf else self._news).wait(pause.s)
+        self._sender.close()
+        self._deliveries.close()
+
+    def _turn(self) -> Pause:
+        try:
+            return self._ship()
+        except LogTrouble as error:
+            self._trouble.say(f"sink {self.sink.name}: {error}")
+            self._meter.failed(Trial.LOG)
+            return Pause(LOG_TROUBLE_S, deaf=True)
+        except Exception:
+            log.exception("sink %s: a defect; tried again in %g s", self.sink.name, DEFECT_S)
+            self._meter.failed(Trial.DEFECT)
+            self._sender.close()
+            return Pause(DEFECT_S, deaf=True)
+
+    def _ship(self) -> Pause:
+        self._bucket = self._bucket.at(time.monotonic(), self.sink.backlog_per_s * max(1, self._nodes()))
+        live_s = time.time() - LIVE_S
+        batch = self._deliveries.newest(
+            Limits(self._pace.documents, self.sink.batch_bytes, live_s, int(self._bucket.tokens))
+        )
+        if not batch.rows:
+            if batch.spans:
+                self._deliveries.settle(batch, Outcome())
+            return Pause(min(IDLE_S, self._bucket.full_in_s or IDLE_S))
+        try:
+            outcome = self._sender.send(batch.rows, live_s)
+        except (IndexTrouble, ConfigError) as error:
+            trial, fault = next((trial, fault) for kind, trial, fault in TRIALS if isinstance(error, kind))
+            return self._failed(len(batch.rows), trial, fault, str(error))
+        self._bucket = self._bucket.taken(sum(row.time_s < live_s for row in batch.rows))
+        self._deliveries.settle(batch, outcome)
+        for number, reason in outcome.dead:
+            log.warning("sink %s: document %d refused for good: %s", self.sink.name, number, reason)
+        if outcome.fault is not None:
+            words = f"{self._sender.where}: HTTP {outcome.reason}"
+            return self._failed(len(batch.rows), TRIAL_OF[outcome.fault], outcome.fault, words)
+        self._pace = self._pace.succeeded()
+        self._trouble.say("")
+        self._meter.succeeded()
+        return Pause(0.0)
+
+    def _failed(self, sent: int, trial: Trial, fault: Fault, words: str) -> Pause:
+        self._trouble.say(f"sink {self.sink.name}: {words}; nothing is lost, tried again")
+        self._meter.failed(trial)
+        if fault is Fault.SURROUNDINGS:
+            self._sender.close()
+        self._pace = self._pace.failed(sent, fault)
+        return Pause(self._pace.wait_s(fault, random.random()), deaf=True)  # noqa: S311 - jitter

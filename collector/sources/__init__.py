@@ -1,0 +1,1 @@
+"""What a collector looks at, and what it makes of it."""

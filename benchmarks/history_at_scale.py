@@ -41,7 +41,7 @@ RUNS: Final = 9
 PROMISE_S: Final = 1.0
 SINCE: Final = f"{DAYS}d"
 WHILE_FILLING: Final = {"index": {"refresh_interval": "-1", "translog": {"durability": "async"}}}
-AFTERWARDS: Final = {"index": {"refresh_interval": None, "translog": {"durability": None}}}
+AFTERWARDS: Final = {"index": {"refresh_interval": "5s", "translog": {"durability": "request"}}}
 
 Line = tuple[str, bytes]
 
@@ -125,20 +125,18 @@ def settle(client: IndexClient) -> None:
 
 
 def box_lines(n: int, now_s: float) -> Iterator[Line]:
-    """Yields `n` boxes of the farm's nodes, all of one moment after the other, spread evenly over the days."""
+    """Yields about `n` boxes of the farm's nodes, all of one moment after the other, spread evenly over the days."""
     some = [fields for _, fields in islice(documents(), HOSTS * VARIETY)]
     hosts = [str(fields["host"]) for fields in some]
     rests = [msgspec.json.encode({k: v for k, v in fields.items() if k != "@timestamp"})[1:] for fields in some]
-    moments = -(-n // HOSTS)
-    for number in range(n):
-        moment, place = divmod(number, HOSTS)
-        if place == 0:
-            time_s = now_s - SPAN_S * (1 - moment / moments)
-            index, head = index_of(BOX, "cdaq", time_s), f'{{"@timestamp":"{iso(time_s)}",'.encode()
-            offset = moment % VARIETY * HOSTS
-        identity = document_id(hosts[place], BOX, str(1_790_000_000_000 + moment))
-        action = f'{{"create":{{"_index":"{index}","_id":"{identity}"}}}}\n'.encode()
-        yield index, action + head + rests[offset + place] + b"\n"
+    moments = n // HOSTS
+    for moment in range(moments):
+        time_s = now_s - SPAN_S * (1 - moment / moments)
+        index, head = index_of(BOX, "cdaq", time_s), f'{{"@timestamp":"{iso(time_s)}",'.encode()
+        offset = moment % VARIETY * HOSTS
+        for place in range(HOSTS):
+            identity = document_id(hosts[place], BOX, str(1_790_000_000_000 + moment))
+            yield index, action(index, identity) + head + rests[offset + place] + b"\n"
 
 
 def switchover_lines(n: int, now_s: float) -> Iterator[Line]:
@@ -146,13 +144,17 @@ def switchover_lines(n: int, now_s: float) -> Iterator[Line]:
     dice = random.Random(1)  # noqa: S311 - dice need no secrecy
     farm = [born(dice, number) for number in range(HOSTS)]
     for number in range(n):
-        captured = switchover_document(
-            record(dice, dice.choice(farm), number, now_s - SPAN_S * (1 - number / n)), farm[number % HOSTS].node
-        )
-        index = index_of(SWITCHOVER, "cdaq", captured.time_s)
-        identity = document_id(captured.host, SWITCHOVER, captured.key)
-        action = f'{{"create":{{"_index":"{index}","_id":"{identity}"}}}}\n'.encode()
-        yield index, action + msgspec.json.encode(captured.fields) + b"\n"
+        living = dice.choice(farm)
+        switch = record(dice, living, number, now_s - SPAN_S * (1 - number / n))
+        document = switchover_document(switch, living.node)
+        index = index_of(SWITCHOVER, "cdaq", document.time_s)
+        identity = document_id(document.host, SWITCHOVER, document.key)
+        yield index, action(index, identity) + msgspec.json.encode(document.fields) + b"\n"
+
+
+def action(index: str, identity: str) -> bytes:
+    """Returns the line before a document."""
+    return f'{{"create":{{"_index":"{index}","_id":"{identity}"}}}}\n'.encode()
 
 
 def record(dice: random.Random, living: Living, number: int, started_s: float) -> SwitchRecord:

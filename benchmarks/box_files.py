@@ -6,13 +6,14 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
-from benchmarks.box_documents import Living, born, box, wander
+from benchmarks.box_documents import LUMISECTION_S, Living, born, box, wander
 from contract.box import Box
 from contract.modes import Mode
 from contract.times import hltd_date
@@ -22,7 +23,9 @@ ROUND: Final = (Mode.HLT, Mode.ACTIVATING_CLOUD, Mode.CLOUD, Mode.DEACTIVATING_C
 
 
 class BoxFiles:
-    """The boxes of `hosts` in `folder`. As a context they are rewritten every `every_s`, with the date of `now`.
+    """The boxes of `hosts` in `folder`. As a context each is rewritten every `every_s`, with the date of `now`.
+
+    Nodes know nothing of each other, so they write one after the other, spread over that time.
 
     With `switch_every_s` each node goes on to its next mode so often, not all at once; else none switches.
     """
@@ -47,23 +50,27 @@ class BoxFiles:
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="box files", daemon=True)
 
-    def write(self) -> None:
-        """Writes each box anew."""
-        for number, living in enumerate(self._farm):
-            if self._switch_every_s and time.monotonic() > self._due_s[number]:
-                self._due_s[number] += self._switch_every_s
-                living.mode = ROUND[(ROUND.index(living.mode) + 1) % len(ROUND)]
-            wander(self._dice, living, int(time.monotonic() / 23.3))
-            now_s = self._now()
-            written = replace(box(self._dice, living, now_s), fm_date=hltd_date(now_s))
-            (self._folder / living.node.host).write_bytes(as_hltd_writes(written))
+    def _write(self, number: int) -> None:
+        living = self._farm[number]
+        if self._switch_every_s and time.monotonic() > self._due_s[number]:
+            self._due_s[number] += self._switch_every_s
+            living.mode = ROUND[(ROUND.index(living.mode) + 1) % len(ROUND)]
+        wander(self._dice, living, int(time.monotonic() / LUMISECTION_S))
+        now_s = self._now()
+        written = replace(box(self._dice, living, now_s), fm_date=hltd_date(now_s))
+        (self._folder / living.node.host).write_bytes(as_hltd_writes(written))
 
     def _run(self) -> None:
-        while not self._ending.wait(self._every_s):
-            self.write()
+        due_s = time.monotonic()
+        for number in cycle(range(len(self._farm))):
+            due_s += self._every_s / len(self._farm)
+            if self._ending.wait(max(0.0, due_s - time.monotonic())):
+                return
+            self._write(number)
 
     def __enter__(self) -> BoxFiles:
-        self.write()
+        for number in range(len(self._farm)):
+            self._write(number)
         self._thread.start()
         return self
 

@@ -27,11 +27,13 @@ from contract.metric_names import (
     BOX_AGE,
     BOX_FAILURES,
     CLOCK_SKEW,
+    CLOCK_STEPS,
     CORES,
     DROPPED_TOTAL,
     JOURNAL_SEQ,
     LAST_SUCCESS,
     LATENESS,
+    LOG_BEGUN,
     LOG_BYTES,
     LOG_UP,
     MADE_TOTAL,
@@ -61,6 +63,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     accounts: Mapping[str, Account] = {}
     log_bytes: int = 0
     log_up: bool = False
+    log_begun_s: float = 0.0
     journal_seq: int = 0
     box_failures: int = 0
     lateness_s: float = 0.0
@@ -87,6 +90,12 @@ class Metrics:
         self._switches = Counter(
             SWITCHES, "Switches that ended, by outcome.", [*self._labels, "to", "outcome"], registry=self.registry
         )
+        self._steps = Counter(
+            CLOCK_STEPS,
+            "How often the wall clock was set by more than a second.",
+            [*self._labels],
+            registry=self.registry,
+        ).labels(**self._labels)
         self.sinks = SinkMetrics(self.registry, self._labels)
         self.snapshot = Snapshot()
         if role is Role.NODE:
@@ -109,6 +118,10 @@ class Metrics:
         for phase in PHASES:
             if phase in switch.phases:
                 self._phases.labels(**labels, phase=phase).observe(switch.phases[phase])
+
+    def clock_was_set(self) -> None:
+        """Counts a step of the wall clock."""
+        self._steps.inc()
 
     def _expect(self, host: str) -> None:
         """Shows the series of a host's switches at 0: one that appears with its first loses that one in every rate."""
@@ -193,6 +206,9 @@ class _FromSnapshot(Collector):
         yield failures
         yield self._one(LOG_BYTES, "Bytes of the log in use.", shot.log_bytes)
         yield self._one(LOG_UP, "1 while the log takes documents.", shot.log_up)
+        yield self._one(
+            LOG_BEGUN, "When the log was begun, Unix seconds; a damaged one is begun anew.", shot.log_begun_s or None
+        )
         yield self._one(JOURNAL_SEQ, "Number of the last journal record read.", shot.journal_seq)
         yield self._one(LATENESS, "How much later than due the last sample on the grid began.", shot.lateness_s)
         yield self._one(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from collector.documents import Document
+from collector.grid import Reading, stepped_s
 from collector.log.reading import newest_boxes
 from collector.log.schema import LogTrouble
 from collector.log.store import Keep, Log
@@ -36,6 +38,7 @@ class Sampler:
         self._metrics = metrics
         self._log = Log(config.paths.log, config.node.host, _sinks(config))
         self._trouble = Trouble(f"{config.paths.log}: written again")
+        self._clock = _read_clock()
         self._log.open()
         self._source: Source = SOURCES[config.collector.role](config, _left(config.paths.log))
 
@@ -64,6 +67,7 @@ class Sampler:
 
     def sample(self, lateness_s: float, *, whole: bool = True) -> None:
         """Takes one sample, which began `lateness_s` after it was due; without `whole`, of changed nodes only."""
+        self._look_at_clock()
         self._log.open()
         look = self._source.look(self._log.cursor, whole=whole)
         kept = self._keep(look)
@@ -75,6 +79,7 @@ class Sampler:
                 accounts={name: each for name, each in self._log.accounts.items() if name in self._log.sinks},
                 log_bytes=self._log.used_bytes,
                 log_up=kept,
+                log_begun_s=self._log.begun_s,
                 journal_seq=look.journal_seq,
                 box_failures=look.failures,
                 lateness_s=lateness_s,
@@ -86,6 +91,12 @@ class Sampler:
         """Closes the log and lets go of the sources."""
         self._source.stop()
         self._log.close()
+
+    def _look_at_clock(self) -> None:
+        before, self._clock = self._clock, _read_clock()
+        if step_s := stepped_s(before, self._clock):
+            log.warning("the wall clock was set %s by %.3f s", "back" if step_s < 0 else "forward", abs(step_s))
+            self._metrics.clock_was_set()
 
     def _keep(self, look: Look) -> bool:
         limits = self.config.collector
@@ -99,6 +110,10 @@ class Sampler:
         for switch in look.switches:
             self._metrics.ended(switch)
         return True
+
+
+def _read_clock() -> Reading:
+    return Reading(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
 def _sinks(config: NodeConfig) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ LOG_BYTES: Final = "hltmode_log_bytes"
 LOG_UP: Final = "hltmode_log_up"
 LATENESS: Final = "hltmode_sample_lateness_seconds"
 LAST_SUCCESS: Final = "hltmode_sample_last_success_timestamp_seconds"
+LOG_BEGUN: Final = "hltmode_log_begun_timestamp_seconds"
+CLOCK_STEPS: Final = "hltmode_clock_steps_total"
 BOX_FAILURES: Final = "hltmode_box_read_failures_total"
 JOURNAL_SEQ: Final = "hltmode_journal_seq"
 

@@ -125,7 +125,8 @@ def _make(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     for statement in SCHEMA.split(";"):
         connection.execute(statement)
-    connection.executemany("INSERT INTO positions VALUES (?, ?)", [("number", first), ("journal", 0)])
+    positions = [("number", first), ("journal", 0), ("begun", first)]
+    connection.executemany("INSERT INTO positions VALUES (?, ?)", positions)
     connection.execute("COMMIT")
 
 

@@ -51,8 +51,8 @@ class Log:
     """The log at `path`. One thread uses it, and opens it before every append: after trouble it is closed.
 
     `origin` is the host that keeps it, `sinks` those that documents are captured for, and `accounts` how each of them
-    stood after the last append. `cursor` is the number of the last journal record whose switch is in the log. At any
-    moment the documents made are those kept and those dropped.
+    stood after the last append. `cursor` is the number of the last journal record whose switch is in the log, `begun_s`
+    when the log was begun (Unix seconds). At any moment the documents made are those kept and those dropped.
     """
 
     def __init__(self, path: Path, origin: str = "", sinks: Iterable[str] = ()) -> None:
@@ -61,6 +61,7 @@ class Log:
         self.sinks = tuple(sinks)
         self.accounts: Mapping[str, Account] = {}
         self.cursor = 0
+        self.begun_s = 0.0
         self.used_bytes = 0
         self._counts: Counter[tuple[str, str]] = Counter()
         self._unwritten = 0
@@ -159,7 +160,8 @@ class Log:
     def _connect(self) -> sqlite3.Connection:
         connection = begin(self.path)
         try:
-            (self.cursor,) = connection.execute("SELECT position FROM positions WHERE name = 'journal'").fetchone()
+            positions = dict(connection.execute("SELECT name, position FROM positions").fetchall())
+            self.cursor, self.begun_s = positions["journal"], positions["begun"] / 1000
             counts = connection.execute("SELECT kind, what, n FROM counts").fetchall()
             self._counts = Counter({(kind, what): n for kind, what, n in counts})
             self.accounts = ledger.accounts(connection)

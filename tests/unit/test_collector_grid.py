@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from collector.grid import wait_s
+from collector.grid import Reading, stepped_s, wait_s
 
 INTERVAL_S = 5.0
 
@@ -34,3 +34,9 @@ def test_a_clock_set_to_anything_brings_neither_burst_nor_pause() -> None:
     gaps = [after - before for before, after in pairwise(samples)]
     assert min(gaps) >= INTERVAL_S / 2
     assert max(gaps) <= INTERVAL_S * 1.5 + 0.2
+
+
+@pytest.mark.parametrize(("set_by_s", "seen_s"), [(3600.0, 3600.0), (-3600.0, -3600.0), (0.4, 0.0), (-0.9, 0.0)])
+def test_a_clock_that_was_set_is_told_from_one_that_ran_on(set_by_s: float, seen_s: float) -> None:
+    before = Reading(1_800_000_000.0, 50.0)
+    assert stepped_s(before, Reading(before.wall_s + 5.0 + set_by_s, 55.0)) == pytest.approx(seen_s)

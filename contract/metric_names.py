@@ -44,3 +44,6 @@ SINK_LAST_SUCCESS: Final = "hltmode_sink_last_success_timestamp_seconds"
 SINK_LAST_TURN: Final = "hltmode_sink_last_turn_timestamp_seconds"
 SINK_FAILURES: Final = "hltmode_sink_failures_total"
 SINK_REQUEST: Final = "hltmode_sink_request_seconds"
+
+# Of the fleet tool.
+BEAM_MODE: Final = "hltd_beam_mode"

@@ -1,0 +1,252 @@
+"""The alerts: what wakes a person, and what that person is told. Time limits of switches come from the nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from contract.beam import FREE_FOR_CLOUD, TOLERATED_S, TOLERATED_SHARE, WHOLE_FARM_WANTED, BeamMode
+from contract.metric_names import (
+    BEAM_MODE,
+    BLOCKER,
+    BOX_AGE,
+    CLOCK_SKEW,
+    DROPPED_TOTAL,
+    LAST_SUCCESS,
+    LOG_UP,
+    MODE,
+    MODE_BOX_DISAGREES,
+    MODE_SINCE,
+    SINK_DEAD,
+    SINK_DROPPED,
+    SINK_OLDEST,
+    SINK_UP,
+    VMS,
+)
+from contract.modes import Mode, Vms
+from dashboards.rules.recording import AWAY_SHARE, DOWN_SHARE, NODE, OVERDUE, OVERDUE_SHARE, UP
+
+CRITICAL: Final = "critical"
+WARNING: Final = "warning"
+SHIFT: Final = "shift"
+DAQ: Final = "daq"
+FARM_DASHBOARD: Final = "hltmode-farm"
+NODE_DASHBOARD: Final = "hltmode-node"
+TELEMETRY_DASHBOARD: Final = "hltmode-telemetry"
+
+WHERE: Final = "{{ $labels.host }} ({{ $labels.appliance }})"
+FOR: Final = "{{ $value | humanizeDuration }}"
+SHARE: Final = "{{ $value | humanizePercentage }}"
+
+
+class Alert(NamedTuple):
+    """One alert. `hold` is how long it must hold before it fires, `keep` how long it goes on after it has ended."""
+
+    name: str
+    expr: str
+    summary: str
+    description: str
+    severity: str = WARNING
+    team: str = DAQ
+    hold: str = "0s"
+    keep: str = ""
+    dashboard: str = NODE_DASHBOARD
+
+
+def blocker() -> str:
+    """Returns a template that names what the node waits for; a label would make a new alert of each blocker."""
+    asked = f"printf \"{BLOCKER}{{host='%s',appliance='%s'}}\" $labels.host $labels.appliance"
+    named = '{{ . | first | label "blocker" }}'
+    return f"{{{{ with query ({asked}) }}}}{named}{{{{ else }}}}nothing it names{{{{ end }}}}"
+
+
+def _is(mode: Mode) -> str:
+    return f'({MODE}{{mode="{mode.value}"}} == 1)'
+
+
+def _vms(*states: Vms) -> str:
+    return f'max by {NODE} ({VMS}{{state=~"{"|".join(state.value for state in states)}"}})'
+
+
+def _beam(modes: Iterable[BeamMode]) -> str:
+    return f'max({BEAM_MODE}{{mode=~"{"|".join(sorted(mode.value for mode in modes))}"}})'
+
+
+def _stuck(name: str, mode: Mode, hint: str) -> Alert:
+    return Alert(
+        name,
+        f'{OVERDUE}{{mode="{mode.value}"}}',
+        f"{WHERE} is stuck in {mode.value}, {FOR} beyond its limit",
+        f"It waits for: {blocker()}. {hint}",
+        severity=WARNING,
+        team=SHIFT,
+        hold="15s",
+        keep="1m",
+    )
+
+
+SWITCHING: Final = f"{Mode.ACTIVATING_CLOUD.value}|{Mode.DEACTIVATING_CLOUD.value}"
+
+NODE_ALERTS: Final = (
+    _stuck(
+        "HltmodeStuckActivating", Mode.ACTIVATING_CLOUD, "Its cores work neither for the trigger nor for the cloud."
+    ),
+    _stuck("HltmodeStuckDeactivating", Mode.DEACTIVATING_CLOUD, "The trigger does not get its cores back."),
+    Alert(
+        "HltmodeCloudWithoutVms",
+        f"{_is(Mode.CLOUD)} and on {NODE} ({_vms(Vms.UP)} == 0)",
+        f"{WHERE} is in cloud and no virtual machine runs",
+        f"Its cores are idle. It waits for: {blocker()}.",
+        hold="10m",
+    ),
+    Alert(
+        "HltmodeVmsInHlt",
+        f"{_is(Mode.HLT)} and on {NODE} ({_vms(Vms.UP, Vms.STARTING, Vms.FAILED, Vms.STOPPING)} == 1)",
+        f"{WHERE} is in HLT while virtual machines run",
+        "Trigger jobs and virtual machines may share cores: data taking on this node is slow.",
+        severity=CRITICAL,
+        team=SHIFT,
+        hold="1m",
+    ),
+    Alert(
+        "HltmodeLostWhileSwitching",
+        f'(max by {NODE} (last_over_time({MODE}{{mode=~"{SWITCHING}"}}[30m])) == 1) unless on {NODE} {MODE}',
+        f"{WHERE} was switching when it was last heard of",
+        "Nobody knows what its cores do. The node or its collector is down.",
+        team=SHIFT,
+        hold="1m",
+    ),
+    Alert(
+        "HltmodeModeAndBoxDisagree",
+        f"{MODE_BOX_DISAGREES} == 1",
+        f"{WHERE}: mode file and box file tell different modes",
+        "The BU and the cloud team believe different things of this node.",
+        severity=CRITICAL,
+        team=SHIFT,
+        hold="1m",
+    ),
+    Alert(
+        "HltmodeModeUnknown",
+        f"sum by {NODE} ({MODE}) != 1",
+        f"{WHERE} is in {{{{ $value }}}} modes at once",
+        "A node is in exactly one mode; 0 means that neither mode file nor box file says which.",
+        hold="1m",
+    ),
+    Alert(
+        "HltmodeFlapping",
+        f"changes({MODE_SINCE}[30m]) > 6",
+        f"{WHERE} changed its mode {{{{ $value }}}} times in 30 minutes",
+        "Two tools or two people may be asking for opposite things. `hltmode history` names them.",
+        team=SHIFT,
+    ),
+    Alert(
+        "HltmodeClockSkew",
+        f"max by {NODE} ({CLOCK_SKEW} or ({MODE_SINCE} - time())) > 5",
+        f"{WHERE}: its clock is {FOR} ahead",
+        "Ages, durations and the order of switches can't be trusted.",
+        hold="2m",
+    ),
+    Alert(
+        "HltmodeBoxOld",
+        f"{BOX_AGE} > 30",
+        f"{WHERE}: its box file is {FOR} old",
+        "A BU drops a filter unit whose box is older than 10 s. The switcher is down, or the BU's mount hangs.",
+        team=SHIFT,
+        hold="30s",
+    ),
+)
+
+COLLECTOR_ALERTS: Final = (
+    Alert(
+        "HltmodeExporterDown",
+        f"{UP} == 0",
+        f"{WHERE}: its collector does not answer",
+        "The mode of this node is not known to anyone who looks at Prometheus.",
+        hold="2m",
+    ),
+    Alert(
+        "HltmodeCollectorStalled",
+        f"time() - {LAST_SUCCESS} > 60",
+        f"{WHERE}: no sample for {FOR}",
+        "The collector answers and samples nothing: its log takes no documents, or it hangs.",
+        hold="1m",
+        dashboard=TELEMETRY_DASHBOARD,
+    ),
+    Alert(
+        "HltmodeLogDown",
+        f"{LOG_UP} == 0",
+        f"{WHERE}: its log takes no documents",
+        "Documents are lost until it does. Its disk is full, or the file can't be written.",
+        hold="1m",
+        dashboard=TELEMETRY_DASHBOARD,
+    ),
+    Alert(
+        "HltmodeSinkDown",
+        f"{SINK_UP} == 0",
+        f"{WHERE}: sink {{{{ $labels.sink }}}} takes no documents",
+        "Documents wait in the log; nothing is lost yet. The collector's log says why.",
+        hold="5m",
+        dashboard=TELEMETRY_DASHBOARD,
+    ),
+    Alert(
+        "HltmodeBacklogOld",
+        f"{SINK_OLDEST} > 900",
+        f"{WHERE}: documents for {{{{ $labels.sink }}}} have waited for {FOR}",
+        "Panels and history lack the past until the backlog is worked off.",
+        hold="5m",
+        dashboard=TELEMETRY_DASHBOARD,
+    ),
+    Alert(
+        "HltmodeDocumentsLost",
+        f"sum by (appliance, host) (increase({SINK_DROPPED}[15m]) or increase({SINK_DEAD}[15m])"
+        f' or increase({DROPPED_TOTAL}{{reason!="age"}}[15m])) > 0',
+        f"{WHERE}: {{{{ $value | humanize }}}} documents lost in 15 minutes",
+        "Dropped before a sink took them, refused by it for good, or not written at all.",
+        dashboard=TELEMETRY_DASHBOARD,
+    ),
+)
+
+FARM_ALERTS: Final = (
+    Alert(
+        "HltmodeApplianceDown",
+        f"{DOWN_SHARE} >= 0.5 and count by (appliance) ({UP}) > 1",
+        f"{SHARE} of {{{{ $labels.appliance }}}} does not answer",
+        "A whole appliance is likely to have lost power, network or its BU.",
+        severity=CRITICAL,
+        team=SHIFT,
+        hold="1m",
+        dashboard=FARM_DASHBOARD,
+    ),
+    Alert(
+        "HltmodeApplianceStuck",
+        f"{OVERDUE_SHARE} > 0.1 and on (appliance) count by (appliance) ({OVERDUE}) > 1",
+        f"{SHARE} of {{{{ $labels.appliance }}}} is stuck on its way",
+        "Many nodes of one appliance wait at once: look for what they share, such as the cloud tool or the BU's mount.",
+        severity=CRITICAL,
+        team=SHIFT,
+        hold="1m",
+        dashboard=FARM_DASHBOARD,
+    ),
+    Alert(
+        "HltmodeTooManyAway",
+        f"{AWAY_SHARE} > {TOLERATED_SHARE:g} and on () "
+        f"max_over_time({_beam(FREE_FOR_CLOUD)}[{TOLERATED_S / 60:g}m:1m]) == 0",
+        f"{SHARE} of the farm is not in HLT, and the beam mode has wanted it back for {TOLERATED_S / 60:g} minutes",
+        "The trigger lacks capacity for the coming fill. `hltmode fleet include` brings nodes back.",
+        severity=CRITICAL,
+        team=SHIFT,
+        dashboard=FARM_DASHBOARD,
+    ),
+    Alert(
+        "HltmodeAwayInCollisions",
+        f"{AWAY_SHARE} > {TOLERATED_SHARE:g} and on () {_beam(WHOLE_FARM_WANTED)} == 1",
+        f"{SHARE} of the farm is not in HLT between squeeze and stable beams",
+        "The trigger loses data now.",
+        severity=CRITICAL,
+        team=SHIFT,
+        dashboard=FARM_DASHBOARD,
+    ),
+)
+
+GROUPS: Final = {"hltmode-nodes": NODE_ALERTS, "hltmode-collectors": COLLECTOR_ALERTS, "hltmode-farm": FARM_ALERTS}
+ALERTS: Final = (*NODE_ALERTS, *COLLECTOR_ALERTS, *FARM_ALERTS)

@@ -1,0 +1,150 @@
+"""Which nodes are asked when: canary, growing stages, pauses, limits, and when it is better to stop. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+
+import msgspec
+
+from contract.errors import HltmodeError
+from fleet.standing import BAD, ENDED, GOOD, UNDER_WAY, NodeState, Standing
+
+
+class BadRamp(HltmodeError):
+    """A ramp that can't be understood; the message says which part and why."""
+
+    exit_code = 2
+
+
+class Ramp(msgspec.Struct, frozen=True, kw_only=True):
+    """How an operation spreads.
+
+    `stages` are counts of nodes asked by the end of each stage, as numbers or as a share such as `25%`. Between two
+    stages lie `pause_s`, and a stage begins when all nodes before it have ended. At most `in_flight` are on their way
+    at once and `per_s` are asked a second. It stops when more than `bad_share` of those that ended are bad.
+    """
+
+    stages: tuple[str, ...] = ("100%",)
+    pause_s: float = 0.0
+    in_flight: int = 1500
+    per_s: float = 1000.0
+    bad_share: float = 0.1
+    bad_at_least: int = 1
+
+
+class Doing(StrEnum):
+    """What the operation does now."""
+
+    ASKING = "asking"
+    WATCHING = "watching"  # everyone of this stage was asked
+    PAUSING = "pausing"
+    STOPPED = "stopped"  # too many are bad
+    OVER = "over"
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do now: whom to ask, and when to look again (seconds) if nothing happens before."""
+
+    doing: Doing
+    ask: tuple[str, ...] = ()
+    wait_s: float = math.inf
+    stage: int = 0
+
+
+def stage_sizes(ramp: Ramp, nodes: int) -> tuple[int, ...]:
+    """Returns how many of so many nodes are asked by the end of each stage; the last is all. Raises BadRamp."""
+    sizes: list[int] = []
+    for text in ramp.stages:
+        try:
+            size = math.ceil(nodes * float(text[:-1]) / 100) if text.endswith("%") else int(text)
+        except ValueError:
+            raise BadRamp(f"--ramp {text}: a number of nodes or a share such as 25% wanted") from None
+        if size <= 0:
+            raise BadRamp(f"--ramp {text}: more than 0 wanted")
+        if sizes and size < sizes[-1]:
+            raise BadRamp(f"--ramp {text}: less than the stage before; stages count all nodes asked by their end")
+        sizes.append(min(size, nodes))
+    if not sizes or sizes[-1] < nodes:
+        sizes.append(nodes)
+    return tuple(dict.fromkeys(sizes))
+
+
+def stop_words(nodes: Iterable[NodeState], ramp: Ramp) -> str:
+    """Returns why it is better to stop, empty when it isn't."""
+    counts = Counter(node.standing for node in nodes if node.standing in ENDED or node.stuck)
+    ended = sum(counts.values())
+    bad = sum(counts[each] for each in BAD) + sum(counts[each] for each in UNDER_WAY)
+    if bad >= max(1, ramp.bad_at_least) and bad > ramp.bad_share * ended:
+        return f"{bad} of {ended} nodes that answered for themselves are bad, more than {ramp.bad_share:.0%}"
+    return ""
+
+
+def next_step(
+    order: Sequence[str], nodes: Mapping[str, NodeState], ramp: Ramp, *, asked_ago_s: float, ended_ago_s: float
+) -> Step:
+    """Returns what to do with `nodes`, to be asked in `order`.
+
+    `asked_ago_s` is how long ago the last was asked, `ended_ago_s` how long ago the last one ended.
+    """
+    states = [nodes[host] for host in order]
+    waiting = [node.host for node in states if node.standing is Standing.WAITING]
+    under_way = sum(node.standing in UNDER_WAY for node in states)
+    stage = _stage(len(order) - len(waiting), stage_sizes(ramp, len(order)), idle=under_way == 0)
+    if waiting and stop_words(states, ramp):
+        return Step(doing=Doing.STOPPED, stage=stage)
+    if not waiting:
+        return Step(doing=Doing.WATCHING if under_way else Doing.OVER, stage=stage)
+    sizes = stage_sizes(ramp, len(order))
+    asked = len(order) - len(waiting)
+    left = sizes[stage] - asked
+    if left == 0:
+        return Step(doing=Doing.WATCHING, stage=stage)
+    if asked and asked in sizes and ended_ago_s < ramp.pause_s:
+        return Step(doing=Doing.PAUSING, wait_s=ramp.pause_s - ended_ago_s, stage=stage)
+    room = min(left, ramp.in_flight - under_way, max(1, math.floor(asked_ago_s * ramp.per_s)))
+    if room <= 0:
+        return Step(doing=Doing.WATCHING, stage=stage)
+    return Step(doing=Doing.ASKING, ask=tuple(waiting[:room]), wait_s=1.0 / ramp.per_s, stage=stage)
+
+
+def _stage(asked: int, sizes: Sequence[int], *, idle: bool) -> int:
+    """Returns the number of the stage: the next one begins only when everyone of this one has ended."""
+    stage = next((place for place, size in enumerate(sizes) if asked < size or (asked == size and not idle)), None)
+    return len(sizes) - 1 if stage is None else stage
+
+
+class Verdict(StrEnum):
+    """How an operation ended as a whole."""
+
+    ALL_GOOD = "all good"
+    PARTIAL = "partial"
+    GOING_ON = "going on"
+    STOPPED = "stopped"
+    CALLED_OFF = "called off"
+
+
+# 0 only when every node is where it was wanted.
+EXIT_CODES = {
+    Verdict.ALL_GOOD: 0,
+    Verdict.PARTIAL: 10,
+    Verdict.GOING_ON: 11,
+    Verdict.STOPPED: 12,
+    Verdict.CALLED_OFF: 13,
+}
+
+
+def verdict(nodes: Iterable[NodeState], *, stopped: bool, called_off: bool) -> Verdict:
+    """Returns how the operation stands as a whole."""
+    states = list(nodes)
+    if stopped:
+        return Verdict.STOPPED
+    if called_off:
+        return Verdict.CALLED_OFF
+    if all(node.standing in GOOD for node in states):
+        return Verdict.ALL_GOOD
+    if any(node.standing in BAD or node.standing is Standing.SUPERSEDED for node in states):
+        return Verdict.PARTIAL
+    return Verdict.GOING_ON

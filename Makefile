@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: install demo test servers check bench-switch lock clean
+.PHONY: install demo test servers check bench bench-switch bench-index lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +12,8 @@ help:
 	@echo 'make test          all checks and tests'
 	@echo 'make servers       fetches the index servers that some tests need; without them they are left out'
 	@echo 'make check         format, lint, types, import rules'
+	@echo 'make bench         everything that is promised of the collector, measured: takes about an hour and a half'
+	@echo 'make bench-index   bytes of a document in the index, beside default mapping'
 	@echo 'make bench-switch  how fast and how frugal the switcher is, beside its promises'
 	@echo 'make install       the environment in $(VENV), with $(BIN)/hltmode'
 
@@ -39,6 +41,12 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks.everything --write docs/benchmarks.md
+
+bench-index: $(READY)
+	$(BIN)/python -m benchmarks.index_size
 
 bench-switch: $(READY)
 	$(BIN)/python -m benchmarks.switch

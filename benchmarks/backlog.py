@@ -14,7 +14,7 @@ import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -45,7 +45,7 @@ PATIENCE_S: Final = 600.0
 LOOK_EVERY_S: Final = 0.1
 QUIET_S: Final = 10.0
 OURS: Final = "ours"
-READY: Final = "ready"
+READY: Final = "ready-made bodies"
 RSYSLOG: Final = "rsyslog"
 NOT_INSTALLED: Final = "rsyslog with omelasticsearch is not installed"
 TRIED: Final = "tried elsewhere: 15,400 a second, 18 µs, 67,098 of 200,000 doubled"
@@ -73,7 +73,7 @@ class Yard:
                 began_s = time.monotonic()
                 self._wait(lambda: self._written() >= self.n)
                 return Took(self.n, time.monotonic() - began_s, cpu_s(sender.pid))
-        command, result = self._drain(how, self._log())
+        command, result = self._drain("ready" if how == READY else how, self._log())
         with self._sender(command) as sender:
             sender.wait_end(PATIENCE_S)
         return msgspec.json.decode(result.read_bytes(), type=Took)
@@ -189,6 +189,8 @@ def run(console: Console, root: Path, server: IndexServer, n: int, rounds: int) 
     yard = Yard(root, server, n)
     contestants = [READY, OURS] + [RSYSLOG] * bool(rsyslog.program())
     took: dict[str, list[Took]] = {name: [] for name in contestants}
+    console.print("warming the server up", style="dim")
+    yard.took(READY)
     for number in range(rounds):
         # each is first once: a server that has just been busy is a faster or a slower one
         turn = number % len(contestants)
@@ -197,9 +199,7 @@ def run(console: Console, root: Path, server: IndexServer, n: int, rounds: int) 
             took[name].append(each)
             words = f"{each.documents / each.seconds:,.0f} documents/s, {each.cpu_s / n * 1e6:.1f} µs of CPU a document"
             console.print(f"round {number + 1} of {rounds}, {name}: {words}", style="dim")
-    speeds = {name: statistics.median(n / each.seconds for each in all_) for name, all_ in took.items()}
-    costs = {name: statistics.median(each.cpu_s / n * 1e6 for each in all_) for name, all_ in took.items()}
-    yield from of_speed(speeds, costs, rounds)
+    yield from of_speed(took)
     console.print("killing ours in the middle", style="dim")
     books = yard.ours_killed()
     beside = NOT_INSTALLED
@@ -212,19 +212,20 @@ def run(console: Console, root: Path, server: IndexServer, n: int, rounds: int) 
     yield Figure("doubled or strange after it", 0, books.doubled + books.strange, "", "by id", TRIED)
 
 
-def of_speed(speeds: dict[str, float], costs: dict[str, float], rounds: int) -> Iterator[Figure]:
-    """Yields documents a second and CPU of each."""
-    per = f"{amount(speeds[OURS])} documents/s of {amount(speeds[READY])}; medians of {rounds} rounds"
-    rival = speeds.get(RSYSLOG)
-    beside = f"rsyslog {amount(rival)} documents/s" if rival else NOT_INSTALLED
-    yield Figure("backlog by ready-made bodies", SHARE, speeds[OURS] / speeds[READY], "", per, at_least=True)
-    if rival:
-        yield Figure("backlog by rsyslog", 1.0, speeds[OURS] / rival, "", per, beside, at_least=True)
-    else:
-        yield Figure("documents/s", None, speeds[OURS], "", per, beside)
-    others = f"ready-made {costs[READY]:.1f} µs"
-    others += f", rsyslog {costs[RSYSLOG]:.1f} µs" if rival else ""
-    yield Figure("CPU of the sender for a document", None, costs[OURS], "µs", "all threads", others)
+def of_speed(took: Mapping[str, Sequence[Took]]) -> Iterator[Figure]:
+    """Yields our speed by that of the others, round by round, and the CPU of each."""
+    speeds = {name: [each.documents / each.seconds for each in rounds] for name, rounds in took.items()}
+    costs_us = {name: statistics.median(each.cpu_s / each.documents * 1e6 for each in took[name]) for name in took}
+    for name, promise in ((READY, SHARE), (RSYSLOG, 1.0)):
+        if name in took:
+            shares = [ours / theirs for ours, theirs in zip(speeds[OURS], speeds[name], strict=True)]
+            words = f"medians {amount(statistics.median(speeds[OURS]))} and {amount(statistics.median(speeds[name]))}"
+            detail = f"median of {len(shares)} rounds, from {min(shares):.2f} to {max(shares):.2f}; {words} documents/s"
+            yield Figure(f"backlog by {name}", promise, statistics.median(shares), "", detail, at_least=True)
+        else:
+            yield Figure(f"backlog by {name}", None, 0, "", NOT_INSTALLED)
+    beside = ", ".join(f"{name} {cost_us:.1f} µs" for name, cost_us in costs_us.items() if name != OURS)
+    yield Figure("CPU of the sender for a document", None, costs_us[OURS], "µs", "all threads; medians", beside)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@
 processes, into one OpenSearch that refreshes every five seconds. `--cluster` takes three nodes with a copy of each
 shard and kills, in the middle, the one that holds the boxes' primary. Everything runs on this one machine.
 
-A sample is the twenty documents of one appliance at one moment, which all carry its time. A prober counts, every
-0.25 s, the documents of each appliance and time that a search finds; a sample is searchable when all twenty are found.
+The first minute warms the servers up: what is sent then is counted, but not timed. A sample is the twenty
+documents of one appliance at one moment, which all carry its time. A prober counts, every 0.25 s, the documents of
+each appliance and time that a search finds; a sample is searchable when all twenty are found.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -37,6 +39,7 @@ SENDERS: Final = 3
 NODES_OF_CLUSTER: Final = 3
 HEAP_MB: Final = 1024
 START_S: Final = 8.0
+WARM_UP_SAMPLES: Final = 12
 LATENCY_S: Final = 7.0
 GAP_S: Final = 10.0
 LOOK_EVERY_S: Final = 1.0
@@ -54,6 +57,7 @@ class Load:
         self.cpu_s = dict.fromkeys(range(len(servers)), 0.0)
         self.killed: IndexServer | None = None
         self.memory_mib = 0.0
+        self.from_s = 0.0
 
     def run(self, samples: int, *, kill: bool) -> list[Figure]:
         """Returns the figures of so many samples; with `kill` one server dies in the middle."""
@@ -82,7 +86,8 @@ class Load:
         shares = [len(range(number, self.appliances, SENDERS)) for number in range(SENDERS)]
         firsts = [sum(shares[:number]) for number in range(SENDERS)]
         hosts = [word for url in self._urls() for word in ("--host", url)]
-        more = ["--root", self.root, "--from", time.time() + START_S, "--samples", samples, *hosts]
+        self.from_s = time.time() + START_S
+        more = ["--root", self.root, "--from", self.from_s, "--samples", samples, *hosts]
         return [
             Program(
                 module("benchmarks.farm_sender", "--first", first, "--appliances", share, *more),
@@ -128,20 +133,23 @@ class Load:
         ]
 
     def _timing(self, prober: Prober, samples: int) -> list[Figure]:
-        late_s = prober.latencies_s()
+        since_s = self.from_s + WARM_UP_SAMPLES * INTERVAL_S
+        late_s = prober.latencies_s(since_s)
         hundredths = statistics.quantiles(late_s, n=100, method="inclusive")
         detail = f"p50 {hundredths[49]:.2f}, max {max(late_s):.2f} s; {len(late_s)} samples, looked for every 0.25 s"
-        gaps_s = prober.gaps_s()
+        gaps_s = prober.gaps_s(since_s)
         worst = max(gaps_s, key=lambda each: gaps_s[each])
         return [
             Figure("from sample to searchable, p99", LATENCY_S, hundredths[98], "s", detail),
-            Figure("samples never found whole", 0, samples * self.appliances - len(late_s), "", "by the prober"),
+            Figure("samples never found whole", 0, samples * self.appliances - len(prober.seen_s), "", "by the prober"),
             Figure("longest time without news", GAP_S, gaps_s[worst], "s", f"of any appliance: {worst}"),
         ]
 
     def _costs(self, server_s: float) -> list[Figure]:
         spent = [msgspec.json.decode(path.read_bytes(), type=Spent) for path in self.root.glob("spent-*.json")]
         documents = sum(each.documents for each in spent)
+        failures = sum((Counter(each.failures) for each in spent), Counter[str]())
+        words = ", ".join(f"{reason} {n}" for reason, n in failures.items() if n)
         wall_s = max(each.wall_s for each in spent)
         cpu_s = sum(each.cpu_s - each.making_s for each in spent)
         making_s = sum(each.making_s for each in spent)
@@ -152,7 +160,7 @@ class Load:
         return [
             Figure("documents a second", None, documents / wall_s, "", f"{self.appliances} appliances of 20 nodes"),
             Figure("CPU of all senders", None, cpu_s / wall_s, "cores", f"{detail}; {apart}"),
-            Figure("requests that failed", None, sum(each.failures for each in spent), "", "and were sent again"),
+            Figure("requests that failed", None, failures.total(), "", f"and were sent again {words}".rstrip()),
             Figure("memory of all senders", None, sum(each.resident_mib for each in spent), "MiB", "resident"),
             Figure("CPU of the server", None, server_s / wall_s, "cores", f"{nodes}, with the prober's searches"),
             Figure("memory of the server", None, self.memory_mib, "MiB", "resident"),
@@ -173,7 +181,7 @@ def main(minutes: float, appliances: int, *, cluster: bool, as_json: bool) -> No
         else:
             servers = [stack.enter_context(IndexServer(OPENSEARCH_3, heap_mb=HEAP_MB))]
         load = Load(console, Path(folder), servers, appliances)
-        figures = load.run(int(minutes * 60 / INTERVAL_S), kill=cluster)
+        figures = load.run(WARM_UP_SAMPLES + int(minutes * 60 / INTERVAL_S), kill=cluster)
     finish(console, figures, as_json=as_json)
 
 

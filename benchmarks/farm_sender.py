@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +35,7 @@ class Spent(msgspec.Struct, frozen=True):
     """What a sender did: documents made, requests that failed; CPU seconds, those for making documents; its life."""
 
     documents: int
-    failures: float
+    failures: dict[str, int]
     cpu_s: float
     making_s: float
     wall_s: float
@@ -71,10 +72,10 @@ class Appliance:
         self._log.append(made, 0, KEEP, now_s)
         self._shipper.wake()
 
-    def failures(self) -> float:
-        """Returns how many requests have failed."""
+    def failures(self) -> Counter[str]:
+        """Returns how many requests have failed for which reason."""
         series = [each for family in self._metrics.failures.collect() for each in family.samples]
-        return sum(each.value for each in series if each.name == SINK_FAILURES)
+        return Counter({each.labels["reason"]: int(each.value) for each in series if each.name == SINK_FAILURES})
 
     def end(self) -> None:
         """Waits until nothing is left to deliver, and ends."""
@@ -106,7 +107,7 @@ def main(root: Path, first: int, amount: int, hosts: tuple[str, ...], from_s: fl
     time.sleep(INTERVAL_S / 2)
     spent = Spent(
         documents=samples * amount * NODES_OF_APPLIANCE,
-        failures=sum(appliance.failures() for appliance in appliances),
+        failures=dict(sum((appliance.failures() for appliance in appliances), Counter[str]())),
         cpu_s=time.process_time() - began_cpu_s,
         making_s=sum(appliance.making_s for appliance in appliances),
         wall_s=time.monotonic() - began_s,

@@ -37,6 +37,7 @@ SPAN_S: Final = (DAYS - 0.01) * 86400.0
 VARIETY: Final = 4  # samples of each node that differ; later ones repeat them with another time
 BATCH: Final = 2500
 HEAP_MB: Final = 2048
+MERGED_WITHIN_S: Final = 600.0
 RUNS: Final = 9
 RUNS_OF_OTHERS: Final = 3
 PROMISE_S: Final = 1.0
@@ -120,9 +121,13 @@ def fill(console: Console, client: IndexClient, lines: Iterator[Line], n: int) -
 
 
 def settle(client: IndexClient) -> None:
-    """Has the indices be as the templates want them, and found."""
+    """Has the indices be as the templates want them, and waits until the merges that the filling left are done."""
     ask(client, "PUT", "/hltmode-*/_settings", msgspec.json.encode(AFTERWARDS))
     ask(client, "POST", "/hltmode-*/_refresh")
+    end_s = time.monotonic() + MERGED_WITHIN_S
+    while ask(client, "GET", "/hltmode-*/_stats/merge")["_all"]["total"]["merges"]["current"]:
+        assert time.monotonic() < end_s, "merges don't end"
+        time.sleep(1.0)
 
 
 def box_lines(n: int, now_s: float) -> Iterator[Line]:

@@ -34,15 +34,17 @@ class Prober:
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prober", daemon=True)
 
-    def latencies_s(self) -> list[float]:
-        """Returns how long each sample took from its time until it was found."""
-        return [seen_s - sampled_ms / 1000 for (_, sampled_ms), seen_s in self.seen_s.items()]
+    def latencies_s(self, since_s: float) -> list[float]:
+        """Returns how long each sample from `since_s` on took from its time until it was found."""
+        late_s = ((sampled_ms / 1000, seen_s) for (_, sampled_ms), seen_s in self.seen_s.items())
+        return [seen_s - sampled_s for sampled_s, seen_s in late_s if sampled_s >= since_s]
 
-    def gaps_s(self) -> dict[str, float]:
-        """Returns for each appliance the longest time in which nothing new of it was found."""
+    def gaps_s(self, since_s: float) -> dict[str, float]:
+        """Returns for each appliance the longest time in which nothing new, sampled from `since_s` on, was found."""
         moments: dict[str, list[float]] = {}
-        for (appliance, _), seen_s in self.seen_s.items():
-            moments.setdefault(appliance, []).append(seen_s)
+        for (appliance, sampled_ms), seen_s in self.seen_s.items():
+            if sampled_ms / 1000 >= since_s:
+                moments.setdefault(appliance, []).append(seen_s)
         return {appliance: longest(times_s) for appliance, times_s in moments.items()}
 
     def _run(self) -> None:

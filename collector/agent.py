@@ -112,6 +112,7 @@ class Agent:
         self._sampler.reload(config)
         self._sampler.sample(0.0)
         self._shippers.serve(config)
+        self._shippers.wake()
         log.info("configuration read again: interval, retention, time-outs and sinks hold from now on")
 
     def _stop(self) -> None:

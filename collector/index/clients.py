@@ -4,6 +4,7 @@ A server's answer is a `Reply`, whatever its status; no answer, or one that nobo
 
     IndexTrouble                 exit 5
     ├── NoAnswer                 what was sent may or may not have arrived
+    │   ├── NotReached           nothing was sent: another host may be better
     │   └── UnreadableAnswer     it has arrived, and who knows what came of it
     ├── NotTrusted               the server's certificate is not good: nothing was sent
     └── WrongProduct             something else answers there
@@ -36,6 +37,10 @@ class IndexTrouble(Surroundings):
 
 class NoAnswer(IndexTrouble):
     """Nobody answered in time: what was sent may or may not have arrived."""
+
+
+class NotReached(NoAnswer):
+    """No connection came about, or it broke at once."""
 
 
 class UnreadableAnswer(NoAnswer):
@@ -162,8 +167,10 @@ class _Elasticsearch(IndexClient):
             raise UnreadableAnswer(f"{self.where}: an answer that can't be read") from error
         except errors.SSLError as error:
             raise _not_trusted(self.sink, error) from error
-        except errors.TransportError as error:
+        except errors.ConnectionTimeout as error:
             raise NoAnswer(f"{self.where}: {_words(error)}") from error
+        except errors.TransportError as error:
+            raise NotReached(f"{self.where}: {_words(error)}") from error
         return Reply(answer.meta.status, answer.body)
 
     def close(self) -> None:
@@ -212,8 +219,10 @@ class _OpenSearch(IndexClient):
                 )
         except errors.SSLError as error:
             raise _not_trusted(self.sink, error) from error
-        except errors.ConnectionError as error:
+        except errors.ConnectionTimeout as error:
             raise NoAnswer(f"{self.where}: {_words(error)}") from error
+        except errors.ConnectionError as error:
+            raise NotReached(f"{self.where}: {_words(error)}") from error
         except errors.TransportError as error:
             return Reply(int(error.status_code), error.info or error.error)
         except errors.SerializationError as error:

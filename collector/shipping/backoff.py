@@ -41,10 +41,10 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     def wait_s(self, fault: Fault, chance: float) -> float:
         """Returns how long to wait after the newest failure, with full jitter: `chance` is from 0 to 1.
 
-        Full jitter spreads the agents of a farm over the whole wait, so that they don't come back as one wave. Where
-        there are other hosts they are asked at once.
+        Full jitter spreads the agents of a farm over the whole wait, so that they don't come back as one wave. When a
+        host was not even reached the others are asked at once; one that fell silent may be overloaded, and so may they.
         """
-        if fault is Fault.TOO_LARGE or (fault is Fault.NO_ANSWER and self.failures < self.hosts):
+        if fault is Fault.TOO_LARGE or (fault is Fault.NOT_REACHED and self.failures < self.hosts):
             return 0.0
         base_s = CAREFUL_BASE_S if fault is Fault.SURROUNDINGS else BASE_S
         return chance * min(CAP_S, base_s * 2.0 ** min(self.failures, 16))

@@ -45,6 +45,7 @@ class Fault(StrEnum):
     """Why a request, or part of it, is to be sent again."""
 
     NO_ANSWER = "no_answer"
+    NOT_REACHED = "not_reached"
     BUSY = "busy"
     SURROUNDINGS = "surroundings"
     TOO_LARGE = "too_large"
@@ -117,6 +118,8 @@ def body_of(lines: Sequence[bytes]) -> bytes:
 
 def read_items(rows: Sequence[Row], answer: object) -> Outcome:
     """Returns what an answer of status 200 says of each of `rows`. Raises Unreadable."""
+    if _all_went_well(answer, len(rows)):
+        return Outcome(delivered=tuple(row.number for row in rows))
     items = _items(answer)[: len(rows)]
     if len(items) != len(rows):
         raise Unreadable(f"an answer about {len(items)} of {len(rows)} documents")
@@ -151,7 +154,17 @@ def read_refusal(rows: Sequence[Row], status: int, reason: str) -> Outcome:
 
 def read_upserts(rows: Sequence[Row], answer: object) -> str:
     """Returns why the first upsert that came after `rows` was refused; empty when all went well. Raises Unreadable."""
+    if _all_went_well(answer, len(rows)):
+        return ""
     return next((_words(said, status) for status, said in _items(answer)[len(rows) :] if status >= 300), "")
+
+
+def _all_went_well(answer: object, documents: int) -> bool:
+    """Returns whether the server says so of at least so many documents: then nothing more need be read."""
+    if not isinstance(answer, dict) or answer.get("errors") is not False:
+        return False
+    items = answer.get("items")
+    return isinstance(items, list) and len(items) >= documents
 
 
 def _items(answer: object) -> list[tuple[int, dict[str, object]]]:

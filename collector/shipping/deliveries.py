@@ -26,11 +26,23 @@ class Limits(NamedTuple):
     older: int = 0
 
 
+class Mark(NamedTuple):
+    """When the log was read: which file it was, and how many documents it had dropped before the sink had them."""
+
+    inode: int = 0
+    dropped: int = 0
+
+
 class Batch(NamedTuple):
-    """Documents, newest first, and the spans of numbers in which there are no others to deliver."""
+    """Documents, newest first, and the spans of numbers in which there are no others to deliver.
+
+    With `more` there are others that were too many.
+    """
 
     rows: tuple[Row, ...] = ()
     spans: Pending = ()
+    more: bool = False
+    mark: Mark = Mark()
 
 
 class Deliveries:
@@ -42,16 +54,22 @@ class Deliveries:
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
 
-    def newest(self, limits: Limits) -> Batch:
-        """Returns the newest of the backlog, within `limits`. Raises LogTrouble."""
+    def newest(self, limits: Limits, beside: Pending = ()) -> Batch:
+        """Returns the newest of the backlog, within `limits`, but for the spans `beside`. Raises LogTrouble."""
         with self._opened() as connection:
-            return _newest(connection, ledger.pending(connection, self._sink), limits)
+            mark = self._mark(connection)
+            left = ledger.pending(connection, self._sink)
+            for span in beside:
+                left = without_span(left, span)
+            return _newest(connection, left, limits)._replace(mark=mark)
 
     def settle(self, batch: Batch, outcome: Outcome) -> None:
         """Writes down what became of `batch`; what is to be sent again stays in the backlog. Raises LogTrouble."""
         with self._opened() as connection, transaction(connection):
-            # What the log dropped while it was on its way is counted as dropped already.
-            there = ledger.existing(connection, [row.number for row in batch.rows])
+            there = {row.number for row in batch.rows}
+            if self._mark(connection) != batch.mark:
+                # What the log dropped while it was on its way is counted as dropped already.
+                there = ledger.existing(connection, there)
             left = ledger.pending(connection, self._sink)
             for span in batch.spans:
                 left = without_span(left, span)
@@ -68,6 +86,10 @@ class Deliveries:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
+
+    def _mark(self, connection: sqlite3.Connection) -> Mark:
+        row = connection.execute("SELECT dropped FROM sinks WHERE name = ?", (self._sink,)).fetchone()
+        return Mark(self._inode, row[0] if row else 0)
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
@@ -95,10 +117,11 @@ def _newest(connection: sqlite3.Connection, pending: Pending, limits: Limits) ->
         for row in map(Row._make, found):
             size += len(row.body)
             older += row.time_s < limits.since_s
-            if older > limits.older or len(rows) == limits.documents or (rows and size > limits.bytes):
+            full = len(rows) == limits.documents or (bool(rows) and size > limits.bytes)
+            if full or older > limits.older:
                 if row.number < high:
                     spans.append(Span(row.number + 1, high))
-                return Batch(tuple(rows), tuple(spans))
+                return Batch(tuple(rows), tuple(spans), more=full)
             rows.append(row)
         spans.append(Span(low, high))
     return Batch(tuple(rows), tuple(spans))

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from collector.index.clients import IndexTrouble, NoAnswer, NotTrusted, WrongProduct
+from collector.index.clients import IndexTrouble, NoAnswer, NotReached, NotTrusted, WrongProduct
 from collector.log.schema import LogTrouble
+from collector.shipping.ahead import Ahead
 from collector.shipping.backoff import Bucket, Pace
 from collector.shipping.bulk import Fault, Outcome
 from collector.shipping.deliveries import Deliveries, Limits
@@ -39,6 +40,7 @@ TRIALS: Final[tuple[tuple[type[Exception], Trial, Fault], ...]] = (
     (NotPrepared, Trial.NOT_PREPARED, Fault.SURROUNDINGS),
     (WrongProduct, Trial.WRONG_PRODUCT, Fault.SURROUNDINGS),
     (NotTrusted, Trial.NOT_TRUSTED, Fault.SURROUNDINGS),
+    (NotReached, Trial.NO_ANSWER, Fault.NOT_REACHED),
     (NoAnswer, Trial.NO_ANSWER, Fault.NO_ANSWER),
     (IndexTrouble, Trial.REFUSED, Fault.SURROUNDINGS),
     (ConfigError, Trial.SECRETS, Fault.SURROUNDINGS),
@@ -59,6 +61,7 @@ class Shipper:
     def __init__(self, sink: Sink, path: Path, subsystem: str, meter: Meter, nodes: Callable[[], int]) -> None:
         self.sink = sink
         self._deliveries = Deliveries(path, sink.name)
+        self._ahead = Ahead(path, sink.name)
         self._sender = Sender(sink, subsystem, meter.took)
         self._meter = meter
         self._nodes = nodes
@@ -85,11 +88,14 @@ class Shipper:
 
     def _run(self) -> None:
         while not self._ending.is_set():
-            self._news.clear()
+            if self._news.is_set():
+                self._news.clear()
+                self._ahead.forget()  # newer ones go first
             pause = self._turn()
             self._meter.turned()
             (self._ending if pause.deaf else self._news).wait(pause.s)
         self._sender.close()
+        self._ahead.stop()
         self._deliveries.close()
 
     def _turn(self) -> Pause:
@@ -102,25 +108,28 @@ class Shipper:
         except Exception:
             log.exception("sink %s: a defect; tried again in %g s", self.sink.name, DEFECT_S)
             self._meter.failed(Trial.DEFECT)
+            self._ahead.forget()
             self._sender.close()
             return Pause(DEFECT_S, deaf=True)
 
     def _ship(self) -> Pause:
         self._bucket = self._bucket.at(time.monotonic(), self.sink.backlog_per_s * max(1, self._nodes()))
         live_s = time.time() - LIVE_S
-        batch = self._deliveries.newest(
-            Limits(self._pace.documents, self.sink.batch_bytes, live_s, int(self._bucket.tokens))
-        )
+        limits = Limits(self._pace.documents, self.sink.batch_bytes, live_s, int(self._bucket.tokens))
+        batch = self._ahead.take() or self._deliveries.newest(limits)
         if not batch.rows:
             if batch.spans:
                 self._deliveries.settle(batch, Outcome())
             return Pause(min(IDLE_S, self._bucket.full_in_s or IDLE_S))
+        older = sum(row.time_s < live_s for row in batch.rows)
+        self._bucket = self._bucket.taken(older)
+        if batch.more:
+            self._ahead.read(limits._replace(older=limits.older - older), batch.spans)
         try:
             outcome = self._sender.send(batch.rows, live_s)
         except (IndexTrouble, ConfigError) as error:
             trial, fault = next((trial, fault) for kind, trial, fault in TRIALS if isinstance(error, kind))
             return self._failed(len(batch.rows), trial, fault, str(error))
-        self._bucket = self._bucket.taken(sum(row.time_s < live_s for row in batch.rows))
         self._deliveries.settle(batch, outcome)
         for number, reason in outcome.dead:
             log.warning("sink %s: document %d refused for good: %s", self.sink.name, number, reason)
@@ -135,6 +144,7 @@ class Shipper:
     def _failed(self, sent: int, trial: Trial, fault: Fault, words: str) -> Pause:
         self._trouble.say(f"sink {self.sink.name}: {words}; nothing is lost, tried again")
         self._meter.failed(trial)
+        self._ahead.forget()
         if fault is Fault.SURROUNDINGS:
             self._sender.close()
         self._pace = self._pace.failed(sent, fault)

@@ -18,7 +18,7 @@ from collector.sources.appliance_boxes import BoxFolder
 from collector.sources.files import box_cores
 from collector.sources.looks import Look, NodeLook
 from collector.sources.observer import Observer
-from collector.sources.watching import FolderWatch, Watch
+from collector.sources.watching import RegularLooks, Watch
 from contract.config import Node, NodeConfig
 
 
@@ -27,14 +27,13 @@ class ApplianceSource:
 
     def __init__(self, config: NodeConfig, left: Mapping[str, Document]) -> None:
         self._bu = config.node
-        self._folder = config.paths.bu.boxes
-        self._boxes = BoxFolder(self._folder, config.switch.mount_timeout_s)
+        self._boxes = BoxFolder(config.paths.bu.boxes, config.switch.mount_timeout_s)
         self._observer = Observer(left, config)
         self._nodes: dict[str, NodeLook] = {}
 
-    def watch(self, changed: Callable[[], None]) -> Watch:
-        """Returns the watch on the folder."""
-        return FolderWatch(self._folder, changed)
+    def watch(self, changed: Callable[[], None]) -> Watch:  # noqa: ARG002 - nobody calls
+        """Returns how often the folder is looked at."""
+        return RegularLooks()
 
     def changed(self) -> bool:
         """Returns whether a filter unit has come, or has another mode, since the last look."""

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from watchdog.events import (
     DirDeletedEvent,
@@ -29,23 +29,48 @@ POLL_S: Final = 0.1
 TRY_AGAIN_S: Final = 30.0
 Kinds = list[type[FileSystemEvent]]
 KINDS: Final[Kinds] = [DirDeletedEvent, FileClosedEvent, FileDeletedEvent, FileModifiedEvent, FileMovedEvent]
-# A writer of box files closes them after each write (hltd-contract: Box file), so one event each tells all.
-FOLDER_KINDS: Final[Kinds] = [DirDeletedEvent, FileClosedEvent, FileDeletedEvent]
 
 Folder = tuple[int, int] | None
 
 
-class Watch:
-    """Calls `changed`, from a thread of its own, when something may have changed in `folder`.
+class Watch(Protocol):
+    """What may say that it is time to look. Whoever waits sleeps `look_s` at most and calls `renew` before a look."""
 
-    Whoever waits for it sleeps `look_s` at most and calls `renew` before each look: a folder that was not there, went
-    away or was replaced is then watched again, and until it is, `look_s` is short.
+    @property
+    def look_s(self) -> float:
+        """How long one may sleep between two looks."""
+
+    def renew(self) -> None:
+        """Watches, unless it does already."""
+
+    def stop(self) -> None:
+        """Ends the watch."""
+
+
+class RegularLooks:
+    """Says nothing: one looks once a second.
+
+    Of a folder in which twenty nodes write every few seconds, notifications cost more than the looks they save.
     """
 
-    def __init__(self, folder: Path, handler: FileSystemEventHandler, kinds: Kinds) -> None:
-        self._path = folder
-        self._handler = handler
-        self._kinds = kinds
+    look_s = 1.0
+
+    def renew(self) -> None:
+        """Does nothing."""
+
+    def stop(self) -> None:
+        """Does nothing."""
+
+
+class FileWatch:
+    """Calls `changed`, from a thread of its own, when the file at `path` may have changed, or its folder.
+
+    A folder that was not there, went away or was replaced is watched again, and until it is, `look_s` is short.
+    """
+
+    def __init__(self, path: Path, changed: Callable[[], None]) -> None:
+        self._path = path.parent
+        self._handler = _Concerning((str(path), str(path.parent)), changed)
         self._observer: BaseObserver | None = None
         self._watched: Folder = None
         self._try_again_s = math.inf
@@ -70,7 +95,7 @@ class Watch:
         observer = Observer()
         observer.daemon = True
         try:
-            observer.schedule(self._handler, str(self._path), event_filter=self._kinds)
+            observer.schedule(self._handler, str(self._path), event_filter=KINDS)
             observer.start()
         except OSError as error:
             words = f"{self._path}: no notifications ({error.strerror or error}); looking every {POLL_S:g} s"
@@ -99,22 +124,8 @@ class Watch:
         return found.st_dev, found.st_ino
 
 
-class FileWatch(Watch):
-    """Calls `changed` when the file at `path` may have changed, or its folder."""
-
-    def __init__(self, path: Path, changed: Callable[[], None]) -> None:
-        super().__init__(path.parent, _Concerning((str(path), str(path.parent)), changed), KINDS)
-
-
-class FolderWatch(Watch):
-    """Calls `changed` when a file of `folder` was written or has gone, or the folder itself has."""
-
-    def __init__(self, folder: Path, changed: Callable[[], None]) -> None:
-        super().__init__(folder, _Concerning((), changed), FOLDER_KINDS)
-
-
 class _Concerning(FileSystemEventHandler):
-    """Passes on what concerns certain paths of the watched folder; with none, everything."""
+    """Passes on what concerns certain paths of the watched folder."""
 
     def __init__(self, concerned: Collection[str], changed: Callable[[], None]) -> None:
         self._concerned = concerned
@@ -122,5 +133,5 @@ class _Concerning(FileSystemEventHandler):
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Passes the event on without its details: a look finds out."""
-        if not self._concerned or event.src_path in self._concerned or event.dest_path in self._concerned:
+        if event.src_path in self._concerned or event.dest_path in self._concerned:
             self._changed()

@@ -18,7 +18,7 @@ def test_a_request_that_is_too_large_is_halved_at_once_and_grows_back() -> None:
     assert pace.succeeded().succeeded().documents == 1000
 
 
-@given(st.sampled_from([Fault.BUSY, Fault.SURROUNDINGS, Fault.NO_ANSWER]), st.integers(0, 10_000), st.floats(0, 1))
+@given(st.sampled_from(sorted(set(Fault) - {Fault.TOO_LARGE})), st.integers(0, 10_000), st.floats(0, 1))
 def test_waits_have_full_jitter_and_a_cap(fault: Fault, failures: int, chance: float) -> None:
     pace = Pace(most=1, documents=1, failures=failures).failed(1, fault)
     assert 0.0 <= pace.wait_s(fault, chance) <= CAP_S
@@ -35,8 +35,9 @@ def test_other_hosts_are_asked_at_once_until_each_has_failed() -> None:
     pace = Pace(most=1, documents=1, hosts=3)
     waits = []
     for _ in range(4):
-        pace = pace.failed(1, Fault.NO_ANSWER)
-        waits.append(pace.wait_s(Fault.NO_ANSWER, 1.0))
+        pace = pace.failed(1, Fault.NOT_REACHED)
+        waits.append(pace.wait_s(Fault.NOT_REACHED, 1.0))
+        assert pace.wait_s(Fault.NO_ANSWER, 1.0) > 0.0
     assert waits[:2] == [0.0, 0.0]
     assert min(waits[2:]) > 0.0
     assert pace.wait_s(Fault.BUSY, 1.0) > 0.0

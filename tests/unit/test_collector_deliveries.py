@@ -78,7 +78,7 @@ def test_of_what_is_old_no_more_comes_than_may(log: Log, deliveries: Deliveries)
     assert [row.time_s for row in deliveries.newest(Limits(10, 1 << 20, since_s=8.0, older=1)).rows] == [9, 8, 7]
     batch = deliveries.newest(Limits(10, 1 << 20, since_s=8.0))
     deliveries.settle(batch, delivered(batch))
-    assert deliveries.newest(Limits(10, 1 << 20, since_s=8.0)) == Batch()
+    assert deliveries.newest(Limits(10, 1 << 20, since_s=8.0)).rows == ()
     assert len(deliveries.newest(Limits(10, 1 << 20, since_s=8.0, older=100)).rows) == 8
 
 
@@ -116,6 +116,31 @@ def test_what_the_log_drops_while_it_is_on_its_way_is_counted_once(log: Log, del
     append(log)
     account = log.accounts["main"]
     assert (account.captured, account.delivered, account.dropped, account.backlog) == (2, 1, 1, 0)
+
+
+def test_what_is_on_its_way_is_not_read_again(log: Log, deliveries: Deliveries) -> None:
+    append(log, *[box(float(time_s)) for time_s in range(6)])
+    first = deliveries.newest(Limits(2, 1 << 20))
+    second = deliveries.newest(Limits(2, 1 << 20), first.spans)
+    assert [row.time_s for row in first.rows + second.rows] == [5, 4, 3, 2]
+    assert (first.more, second.more) == (True, True)
+    deliveries.settle(second, delivered(second))
+    deliveries.settle(first, delivered(first))
+    last = deliveries.newest(Limits(2, 1 << 20))
+    assert ([row.time_s for row in last.rows], last.more) == ([1, 0], False)
+
+
+def test_a_log_begun_anew_is_owed_nothing_for_what_was_read_from_its_predecessor(
+    log: Log, deliveries: Deliveries
+) -> None:
+    append(log, box())
+    batch = deliveries.newest(ALL)
+    log.path.rename(log.path.with_name("gone"))
+    log.open()
+    append(log, box(), box())
+    deliveries.settle(batch, delivered(batch))
+    append(log)
+    assert (log.accounts["main"].delivered, log.accounts["main"].backlog) == (0, 2)
 
 
 def test_a_log_that_is_taken_away_and_one_in_its_place(log: Log, deliveries: Deliveries) -> None:

@@ -35,4 +35,5 @@ def main(folder: Path, runbooks: str | None, dashboards: str | None, check: bool
     sys.exit(1 if check and stale else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -232,7 +232,7 @@ FARM_ALERTS: Final = (
         f"{AWAY_SHARE} > {TOLERATED_SHARE:g} and on () "
         f"max_over_time({_beam(FREE_FOR_CLOUD)}[{TOLERATED_S / 60:g}m:1m]) == 0",
         f"{SHARE} of the farm is not in HLT, and the beam mode has wanted it back for {TOLERATED_S / 60:g} minutes",
-        "The trigger lacks capacity for the coming fill. `hltmode fleet include` brings nodes back.",
+        "The trigger lacks capacity for the coming fill. Ask the nodes back.",
         severity=CRITICAL,
         team=SHIFT,
         dashboard=FARM_DASHBOARD,

@@ -1,0 +1,74 @@
+"""The rules are as written in code, ask only for what is exported, and tell people what exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from collector.documents import Sighting
+from collector.facts import ModeNow
+from collector.metrics import Metrics, Snapshot
+from collector.sources.looks import NodeLook
+from contract.config import Node, Role, Switch
+from contract.metric_names import BEAM_MODE
+from contract.modes import Mode, Vms
+from dashboards.rules.__main__ import FOLDER, main
+from dashboards.rules.alerts import ALERTS, CRITICAL, DAQ, SHIFT, WARNING, Alert
+from dashboards.rules.files import anchor, files
+from dashboards.rules.recording import RECORDINGS
+from tests.unit.test_collector_facts import NOW_S, make_box
+
+RUNBOOKS = Path(__file__).parents[2] / "docs" / "runbooks.md"
+NAME = re.compile(r"\b(?:hltd|hltmode)_[a-z_]+|\b[a-z_]+:[a-z_]+:[a-z_]+")
+
+
+def exported() -> set[str]:
+    """Returns the names of all series that a collector with a sink exports."""
+    metrics = Metrics(Node(host="fu-1", appliance="bu-1"), Role.NODE, Switch())
+    metrics.sinks.meter("main")
+    box = make_box("on", mode="cloud", blocker="x", stuck=True)
+    now = ModeNow(mode=Mode.CLOUD, since_s=NOW_S, vms=Vms.UP)
+    look = NodeLook(host="fu-1", appliance="bu-1", now=now, seen=Sighting(box=box), cores={"idle": 1})
+    metrics.show(Snapshot(nodes=(look,), last_success_s=1.0, log_begun_s=1.0))
+    families = text_string_to_metric_families(generate_latest(metrics.registry).decode())
+    return {name for family in families for name in (family.name, f"{family.name}_total")}
+
+
+def test_the_committed_files_are_those_that_the_code_makes() -> None:
+    for name, content in files().items():
+        assert (FOLDER / name).read_text() == content
+    assert CliRunner().invoke(main, ["--check"]).exit_code == 0
+
+
+def test_every_metric_that_is_asked_for_is_exported_or_recorded() -> None:
+    known = exported() | {each.record for each in RECORDINGS} | {BEAM_MODE}
+    for expr in [each.expr for each in (*RECORDINGS, *ALERTS)]:
+        assert set(NAME.findall(expr)) <= known, expr
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+def test_an_alert_tells_where_how_bad_and_what_to_do(alert: Alert) -> None:
+    assert alert.severity in (CRITICAL, WARNING)
+    assert alert.team in (SHIFT, DAQ)
+    assert "$labels." in alert.summary or "of the farm" in alert.summary
+    headings = [line.removeprefix("## ") for line in RUNBOOKS.read_text().splitlines() if line.startswith("## ")]
+    assert alert.name in headings
+    assert anchor(alert) == alert.name.lower()
+
+
+def test_names_are_unique_and_each_runbook_has_its_alert() -> None:
+    names = [alert.name for alert in ALERTS]
+    assert len(set(names)) == len(names)
+    assert re.findall(r"^## (\w+)$", RUNBOOKS.read_text(), re.MULTILINE) == names
+
+
+def test_a_site_puts_its_own_addresses_in() -> None:
+    content = files(runbooks="https://site/runbooks", dashboards="https://site/grafana")["alerts.yml"]
+    assert "https://site/runbooks#hltmodestuckactivating" in content
+    assert "https://site/grafana/d/hltmode-node?var-appliance=" in content
+    assert "example" not in content

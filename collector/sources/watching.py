@@ -48,12 +48,12 @@ class Watch(Protocol):
 
 
 class RegularLooks:
-    """Says nothing: one looks once a second.
+    """Says nothing: one looks every other second.
 
     Of a folder in which twenty nodes write every few seconds, notifications cost more than the looks they save.
     """
 
-    look_s = 1.0
+    look_s = 2.0
 
     def renew(self) -> None:
         """Does nothing."""

@@ -1,8 +1,8 @@
 """Ships the log to one sink, in a thread of its own: nothing that happens here delays a sample.
 
 The newest documents go first, so that panels are live as soon as a server is back; the past fills in behind, at a
-bounded rate. Nothing is asked before it is sent again: id and index of a document never change, so a server that has
-it already answers 409, which is as good as 201.
+bounded rate, with two requests in flight. Nothing is asked before it is sent again: id and index of a document never
+change, so a server that has it already answers 409, which is as good as 201.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Final, NamedTuple
 
 from collector.index.clients import IndexTrouble, NoAnswer, NotReached, NotTrusted, WrongProduct
 from collector.log.schema import LogTrouble
-from collector.shipping.ahead import Ahead
 from collector.shipping.backoff import Bucket, Pace
 from collector.shipping.bulk import Fault, Outcome
 from collector.shipping.deliveries import Deliveries, Limits
+from collector.shipping.lane import Flight, Lane
 from collector.shipping.metrics import Meter, Trial
 from collector.shipping.prepared import NotPrepared
 from collector.shipping.sending import Sender
@@ -35,6 +36,7 @@ IDLE_S: Final = 60.0
 LOG_TROUBLE_S: Final = 5.0
 DEFECT_S: Final = 20.0
 STOP_S: Final = 2.0
+LANES: Final = ("live", "past")
 
 TRIALS: Final[tuple[tuple[type[Exception], Trial, Fault], ...]] = (
     (NotPrepared, Trial.NOT_PREPARED, Fault.SURROUNDINGS),
@@ -61,8 +63,11 @@ class Shipper:
     def __init__(self, sink: Sink, path: Path, subsystem: str, meter: Meter, nodes: Callable[[], int]) -> None:
         self.sink = sink
         self._deliveries = Deliveries(path, sink.name)
-        self._ahead = Ahead(path, sink.name)
-        self._sender = Sender(sink, subsystem, meter.took)
+        self._landed: SimpleQueue[Flight] = SimpleQueue()
+        # Only the first sends live documents, so what is shown as current never goes back.
+        self._lanes = [
+            Lane(f"sink-{sink.name}-{lane}", Sender(sink, subsystem, meter.took), self._landed) for lane in LANES
+        ]
         self._meter = meter
         self._nodes = nodes
         self._pace = Pace(most=sink.batch_documents, documents=sink.batch_documents, hosts=len(sink.hosts))
@@ -88,14 +93,13 @@ class Shipper:
 
     def _run(self) -> None:
         while not self._ending.is_set():
-            if self._news.is_set():
-                self._news.clear()
-                self._ahead.forget()  # newer ones go first
+            self._news.clear()
             pause = self._turn()
             self._meter.turned()
             (self._ending if pause.deaf else self._news).wait(pause.s)
-        self._sender.close()
-        self._ahead.stop()
+        for lane in self._lanes:
+            if lane.batch is None:
+                lane.sender.close()
         self._deliveries.close()
 
     def _turn(self) -> Pause:
@@ -108,44 +112,61 @@ class Shipper:
         except Exception:
             log.exception("sink %s: a defect; tried again in %g s", self.sink.name, DEFECT_S)
             self._meter.failed(Trial.DEFECT)
-            self._ahead.forget()
-            self._sender.close()
             return Pause(DEFECT_S, deaf=True)
 
     def _ship(self) -> Pause:
+        """Fills the free lanes and waits for what lands first."""
+        for lane in self._lanes:
+            if lane.batch is None and not self._launched(lane):
+                break
+            if self._pace.failures:
+                break  # one request shows whether all is well again
+        if all(lane.batch is None for lane in self._lanes):
+            return Pause(min(IDLE_S, self._bucket.full_in_s or IDLE_S))
+        return self._account(self._landed.get())
+
+    def _launched(self, lane: Lane) -> bool:
+        """Sends the next batch through `lane`; returns whether there may be more to send."""
         self._bucket = self._bucket.at(time.monotonic(), self.sink.backlog_per_s * max(1, self._nodes()))
         live_s = time.time() - LIVE_S
         limits = Limits(self._pace.documents, self.sink.batch_bytes, live_s, int(self._bucket.tokens))
-        batch = self._ahead.take() or self._deliveries.newest(limits)
-        if not batch.rows:
-            if batch.spans:
-                self._deliveries.settle(batch, Outcome())
-            return Pause(min(IDLE_S, self._bucket.full_in_s or IDLE_S))
+        beside = tuple(span for each in self._lanes if each.batch for span in each.batch.spans)
+        batch = self._deliveries.newest(limits, beside)
         older = sum(row.time_s < live_s for row in batch.rows)
-        self._bucket = self._bucket.taken(older)
-        if batch.more:
-            self._ahead.read(limits._replace(older=limits.older - older), batch.spans)
-        try:
-            outcome = self._sender.send(batch.rows, live_s)
-        except (IndexTrouble, ConfigError) as error:
-            trial, fault = next((trial, fault) for kind, trial, fault in TRIALS if isinstance(error, kind))
-            return self._failed(len(batch.rows), trial, fault, str(error))
-        self._deliveries.settle(batch, outcome)
-        for number, reason in outcome.dead:
+        if lane is not self._lanes[0] and older < len(batch.rows):
+            return False
+        if batch.rows:
+            self._bucket = self._bucket.taken(older)
+            lane.send(batch, live_s)
+        elif batch.spans:
+            self._deliveries.settle(batch, Outcome())
+        return batch.more
+
+    def _account(self, flight: Flight) -> Pause:
+        """Writes down what became of a request; returns how long to wait before the next."""
+        flight.lane.batch = None
+        sent, result = len(flight.batch.rows), flight.result
+        if isinstance(result, IndexTrouble | ConfigError):
+            trial, fault = next((trial, fault) for kind, trial, fault in TRIALS if isinstance(result, kind))
+            return self._failed(flight.lane, sent, trial, fault, str(result))
+        if isinstance(result, Exception):
+            flight.lane.sender.close()
+            raise result
+        self._deliveries.settle(flight.batch, result)
+        for number, reason in result.dead:
             log.warning("sink %s: document %d refused for good: %s", self.sink.name, number, reason)
-        if outcome.fault is not None:
-            words = f"{self._sender.where}: HTTP {outcome.reason}"
-            return self._failed(len(batch.rows), TRIAL_OF[outcome.fault], outcome.fault, words)
+        if result.fault is not None:
+            words = f"{flight.lane.sender.where}: HTTP {result.reason}"
+            return self._failed(flight.lane, sent, TRIAL_OF[result.fault], result.fault, words)
         self._pace = self._pace.succeeded()
         self._trouble.say("")
         self._meter.succeeded()
         return Pause(0.0)
 
-    def _failed(self, sent: int, trial: Trial, fault: Fault, words: str) -> Pause:
+    def _failed(self, lane: Lane, sent: int, trial: Trial, fault: Fault, words: str) -> Pause:
         self._trouble.say(f"sink {self.sink.name}: {words}; nothing is lost, tried again")
         self._meter.failed(trial)
-        self._ahead.forget()
         if fault is Fault.SURROUNDINGS:
-            self._sender.close()
+            lane.sender.close()
         self._pace = self._pace.failed(sent, fault)
         return Pause(self._pace.wait_s(fault, random.random()), deaf=True)  # noqa: S311 - jitter

@@ -18,7 +18,7 @@ from contract.config import Product, Sink
 from contract.metric_names import SINK_UP
 from tests.integration.node import wait_for
 from tests.integration.shipping import PATIENCE_S, Station, box, current, ids_in, prepare, sink_of, switchover
-from tests.servers.proxy import BlackHole, Cut, FaultProxy, Garble, Mode, Refuse, Slow, Status
+from tests.servers.proxy import BlackHole, Cut, FaultProxy, Garble, Mode, Pass, Refuse, Slow, Status
 from tests.servers.server import IndexServer
 
 EACH = pytest.mark.parametrize(
@@ -295,3 +295,21 @@ def test_a_backlog_is_worked_off_at_its_rate_and_the_newest_are_there_at_once(
     wait_for("some of the past is there", lambda: sender.account().backlog < 330, PATIENCE_S)
     took_s = time.monotonic() - began_s
     assert 403 - sender.account().backlog <= 3 + 1 + 100 + 20 * (took_s + 1)
+
+
+@pytest.mark.parametrize(("age_s", "in_flight"), [(3600.0, 2), (0.0, 1)], ids=["backlog", "live"])
+def test_only_a_backlog_has_two_requests_in_flight(
+    opensearch3: IndexServer, subsystem: str, station: MakeStation, age_s: float, in_flight: int
+) -> None:
+    """Live documents go one request after the other, so that the order of what is shown as current is theirs."""
+    prepare(opensearch3)
+    with FaultProxy(opensearch3.url, BlackHole()) as proxy:
+        sender = station(sink_of(opensearch3, proxy.url, timeout_s=3.0, batch_documents=10))
+        sender.boxes(25, age_s)
+        sender.ship()
+        assert proxy.wait_for_requests(in_flight, timeout_s=2.0)
+        assert not proxy.wait_for_requests(in_flight + 1, timeout_s=0.5)
+        proxy.switch(Pass())
+        account = sender.wait_empty()
+    assert account.delivered == 25
+    assert ids_in(opensearch3, subsystem) == sender.ids()

@@ -10,7 +10,7 @@ READY  := $(VENV)/.ready
 help:
 	@echo 'make demo          one BU and four filter units switch between HLT and cloud before your eyes'
 	@echo 'make test          all checks and tests'
-	@echo 'make servers       fetches the index servers that some tests need; without them they are left out'
+	@echo 'make servers       fetches the servers that some tests need; without them they are left out'
 	@echo 'make check         format, lint, types, import rules'
 	@echo 'make bench         everything that is promised of the collector, measured: takes about an hour and a half'
 	@echo 'make bench-index   bytes of a document in the index, beside default mapping'

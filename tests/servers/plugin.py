@@ -1,4 +1,4 @@
-"""Fixtures with real index servers, and the marker `servers` of the tests that need them.
+"""Fixtures with real index servers, and the marker `servers` of the tests that need them, Prometheus or Alertmanager.
 
 The tests that need a server come first, those of one server after those of another, so that each starts once. Two run
 at a time: the one that has rested longest makes room for the next, for an idle server still takes a twentieth of a
@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import pytest
 
+from tests.servers import programs
 from tests.servers.fetch import lacking
 from tests.servers.releases import ELASTICSEARCH_8, ELASTICSEARCH_9, OPENSEARCH_2, OPENSEARCH_3, RELEASES, Release
 from tests.servers.server import IndexServer, Security
@@ -72,7 +73,7 @@ LEFT_OUT: Final = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", f"{MARKER}: needs the index servers that `make servers` fetches")
+    config.addinivalue_line("markers", f"{MARKER}: needs the servers that `make servers` fetches")
     config.stash[LEFT_OUT] = []
     config.stash[POOL] = Pool(ROOM)
 
@@ -137,7 +138,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def reasons() -> list[str]:
     """Returns what keeps the servers from being started here; nothing when they can be."""
-    return [lack for release in RELEASES if (lack := lacking(release))]
+    return [*programs.lacking(), *(lack for release in RELEASES if (lack := lacking(release)))]
 
 
 def left_out_words(left_out: list[str], lacks: list[str]) -> str:

@@ -12,7 +12,7 @@ help:
 	@echo 'make test          all checks and tests'
 	@echo 'make servers       fetches the servers that some tests need; without them they are left out'
 	@echo 'make check         format, lint, types, import rules'
-	@echo 'make bench         everything that is promised of the collector, measured: takes about an hour and a half'
+	@echo 'make bench         everything that is promised of the collector, measured: takes about two hours and a half'
 	@echo 'make bench-index   bytes of a document in the index, beside default mapping'
 	@echo 'make bench-switch  how fast and how frugal the switcher is, beside its promises'
 	@echo 'make install       the environment in $(VENV), with $(BIN)/hltmode'

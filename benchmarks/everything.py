@@ -30,7 +30,7 @@ RUNS: Final[dict[str, tuple[str, ...]]] = {
     "exactly_once": (),
     "farm_load": (),
     "farm_load --cluster": ("--minutes", "5"),
-    "node_cost": (),
+    "node_cost": ("--minutes", "60"),
     "backlog": (),
     "index_size": (),
     "history_at_scale": (),

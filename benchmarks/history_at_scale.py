@@ -23,10 +23,10 @@ from rich.console import Console
 from benchmarks.asking import ask, client_of, count, kind_of, prepare
 from benchmarks.box_documents import HOSTS, Living, born, documents
 from benchmarks.figures import Figure, finish, new_console
-from collector.documents import BOX, PHASES, SWITCHOVER, document_id, switchover_document
+from collector.documents import BOX, SWITCHOVER, document_id, switchover_document
 from collector.index.clients import NDJSON, IndexClient
 from collector.index.names import index_of
-from contract.journal import SwitchRecord
+from contract.journal import PHASES, SwitchRecord
 from contract.modes import Mode, Wanted
 from contract.times import iso
 from tests.servers.releases import OPENSEARCH_3, RELEASES

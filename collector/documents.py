@@ -20,8 +20,6 @@ BOX: Final = "box"
 SWITCHOVER: Final = "switchover"
 KINDS: Final = (BOX, SWITCHOVER)
 
-# The phases of a switch in the order in which a switch goes through them (contract.journal.SwitchRecord).
-PHASES: Final = ("check", "drain", "hand_over", "start_vms", "stop_vms", "take_back")
 
 # The box is older than a BU accepts, or could not be read (hltd-contract: Box file).
 BOX_OLD_AFTER_S: Final = 10.0

@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from collector.documents import KINDS, PHASES
+from collector.documents import KINDS
 from collector.facts import box_mode
 from collector.log.ledger import Account
 from collector.log.store import DROPPED_AGE, DROPPED_BYTES, DROPPED_UNWRITTEN, MADE
@@ -21,6 +21,7 @@ from collector.mode_series import ModeRow, mode_series
 from collector.shipping.metrics import SinkMetrics, account_series
 from collector.sources.looks import NodeLook, Switched
 from contract.config import Node, Role, Switch
+from contract.journal import PHASES
 from contract.metric_names import (
     ACTIVE_RUN,
     BLOCKER,
@@ -30,6 +31,7 @@ from contract.metric_names import (
     CLOCK_STEPS,
     CORES,
     DROPPED_TOTAL,
+    INTERVAL,
     JOURNAL_SEQ,
     LAST_SUCCESS,
     LATENESS,
@@ -66,6 +68,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     log_begun_s: float = 0.0
     journal_seq: int = 0
     box_failures: int = 0
+    interval_s: float = 0.0
     lateness_s: float = 0.0
     last_success_s: float = 0.0
 
@@ -210,6 +213,7 @@ class _FromSnapshot(Collector):
             LOG_BEGUN, "When the log was begun, Unix seconds; a damaged one is begun anew.", shot.log_begun_s or None
         )
         yield self._one(JOURNAL_SEQ, "Number of the last journal record read.", shot.journal_seq)
+        yield self._one(INTERVAL, "Time from one sample to the next.", shot.interval_s or None)
         yield self._one(LATENESS, "How much later than due the last sample on the grid began.", shot.lateness_s)
         yield self._one(
             LAST_SUCCESS, "When the last sample was put in the log, Unix seconds.", shot.last_success_s or None

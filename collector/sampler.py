@@ -82,6 +82,7 @@ class Sampler:
                 log_begun_s=self._log.begun_s,
                 journal_seq=look.journal_seq,
                 box_failures=look.failures,
+                interval_s=self.config.collector.interval_s,
                 lateness_s=lateness_s,
                 last_success_s=look.now_s if kept else self._metrics.snapshot.last_success_s,
             )

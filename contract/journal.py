@@ -17,6 +17,9 @@ from contract.durable import sync_folder
 from contract.errors import Unreadable
 from contract.modes import Mode, Vms, Wanted
 
+# Of a switch; the first four on the way to the cloud, the others on the way back.
+PHASES: Final = ("check", "drain", "hand_over", "start_vms", "stop_vms", "take_back")
+
 TAIL_BYTES: Final = 1 << 20
 
 
@@ -63,9 +66,9 @@ class MoveRecord(Record, frozen=True, kw_only=True, tag="move"):
 class SwitchRecord(Record, frozen=True, kw_only=True, tag="switch"):
     """One journey from its request to its end.
 
-    `phases` holds the seconds spent in each of check, drain, hand_over, start_vms, stop_vms and take_back, in the
-    order in which they were first entered. `outcome` is done, refused, superseded or vms_failed. Times of day are
-    wall clock; durations are not, so a clock that is set doesn't bend them.
+    `phases` holds the seconds spent in each of PHASES, in the order in which they were first entered. `outcome` is
+    done, refused, superseded or vms_failed. Times of day are wall clock; durations are not, so a clock that is set
+    doesn't bend them.
     """
 
     id: str

@@ -12,13 +12,13 @@ from typing import Any, Final
 import click
 import msgspec
 
-from collector.documents import PHASES
 from collector.history.logs import Logs
 from collector.history.questions import Wish
 from collector.history.stores import Store
 from collector.index.options import HostUrl, Names, chosen_sinks
 from collector.options import Decorated, Moment, with_options
 from contract.config import Product, Sink, Switch, load
+from contract.journal import PHASES
 
 SECRET_FLAGS: Final = ("username_file", "password_file", "api_key_file", "ca_file")
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from collector.documents import PHASES
 from collector.history.past import NodeNow, Switchover
 from collector.history.questions import Summary
 from collector.tables import Print, Row
+from contract.journal import PHASES
 
 PLAIN_COLUMNS = ("started", "node", "to", "outcome", "total s", *PHASES, "who", "reason")
 TERMINAL_COLUMNS = ("started", "node", "to", "outcome", "total s", "phases s", "who and why")

@@ -10,9 +10,9 @@ from typing import Final
 
 import msgspec
 
-from collector.documents import PHASES
 from collector.history.past import NodeNow, Switchover
 from contract.config import Switch
+from contract.journal import PHASES
 from contract.modes import Wanted
 from contract.times import unix
 

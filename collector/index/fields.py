@@ -14,7 +14,8 @@ from typing import Final
 
 import msgspec
 
-from collector.documents import BOX, PHASES, SWITCHOVER
+from collector.documents import BOX, SWITCHOVER
+from contract.journal import PHASES
 
 CURRENT: Final = "current"
 ALL_KINDS: Final = (BOX, SWITCHOVER, CURRENT)

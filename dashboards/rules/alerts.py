@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from contract.beam import FREE_FOR_CLOUD, TOLERATED_S, TOLERATED_SHARE, WHOLE_FARM_WANTED, BeamMode
+from contract.beam import FREE_FOR_CLOUD, TOLERATED_S, TOLERATED_SHARE, WHOLE_FARM_WANTED
 from contract.metric_names import (
-    BEAM_MODE,
     BLOCKER,
     BOX_AGE,
     CLOCK_SKEW,
@@ -24,15 +22,13 @@ from contract.metric_names import (
     VMS,
 )
 from contract.modes import Mode, Vms
-from dashboards.rules.recording import AWAY_SHARE, DOWN_SHARE, NODE, OVERDUE, OVERDUE_SHARE, UP
+from dashboards.names import Uid
+from dashboards.rules.recording import AWAY_SHARE, DOWN_SHARE, NODE, OVERDUE, OVERDUE_SHARE, UP, beam
 
 CRITICAL: Final = "critical"
 WARNING: Final = "warning"
 SHIFT: Final = "shift"
 DAQ: Final = "daq"
-FARM_DASHBOARD: Final = "hltmode-farm"
-NODE_DASHBOARD: Final = "hltmode-node"
-TELEMETRY_DASHBOARD: Final = "hltmode-telemetry"
 
 WHERE: Final = "{{ $labels.host }} ({{ $labels.appliance }})"
 FOR: Final = "{{ $value | humanizeDuration }}"
@@ -50,7 +46,7 @@ class Alert(NamedTuple):
     team: str = DAQ
     hold: str = "0s"
     keep: str = ""
-    dashboard: str = NODE_DASHBOARD
+    dashboard: Uid = Uid.NODE
 
 
 def blocker() -> str:
@@ -68,10 +64,6 @@ def _vms(*states: Vms) -> str:
     return f'max by {NODE} ({VMS}{{state=~"{"|".join(state.value for state in states)}"}})'
 
 
-def _beam(modes: Iterable[BeamMode]) -> str:
-    return f'max({BEAM_MODE}{{mode=~"{"|".join(sorted(mode.value for mode in modes))}"}})'
-
-
 def _stuck(name: str, mode: Mode, hint: str) -> Alert:
     return Alert(
         name,
@@ -85,6 +77,7 @@ def _stuck(name: str, mode: Mode, hint: str) -> Alert:
     )
 
 
+LOST: Final = "HltmodeLostWhileSwitching"
 SWITCHING: Final = f"{Mode.ACTIVATING_CLOUD.value}|{Mode.DEACTIVATING_CLOUD.value}"
 
 NODE_ALERTS: Final = (
@@ -109,8 +102,11 @@ NODE_ALERTS: Final = (
         hold="1m",
     ),
     Alert(
-        "HltmodeLostWhileSwitching",
-        f'(max by {NODE} (last_over_time({MODE}{{mode=~"{SWITCHING}"}}[30m])) == 1) unless on {NODE} {MODE}',
+        LOST,
+        # What was heard last is out of sight after 30 minutes; the alert then holds itself until the node is back.
+        f'(max by {NODE} (last_over_time({MODE}{{mode=~"{SWITCHING}"}}[30m])) == 1'
+        f' or max by {NODE} (ALERTS{{alertname="{LOST}", alertstate="firing"}}) and on {NODE} {UP} == 0)'
+        f" unless on {NODE} {MODE}",
         f"{WHERE} was switching when it was last heard of",
         "Nobody knows what its cores do. The node or its collector is down.",
         team=SHIFT,
@@ -128,7 +124,7 @@ NODE_ALERTS: Final = (
     Alert(
         "HltmodeModeUnknown",
         f"sum by {NODE} ({MODE}) != 1",
-        f"{WHERE} is in {{{{ $value }}}} modes at once",
+        f"{WHERE} is in {{{{ if $value }}}}{{{{ $value }}}} modes at once{{{{ else }}}}no known mode{{{{ end }}}}",
         "A node is in exactly one mode; 0 means that neither mode file nor box file says which.",
         hold="1m",
     ),
@@ -138,10 +134,14 @@ NODE_ALERTS: Final = (
         f"{WHERE} changed its mode {{{{ $value }}}} times in 30 minutes",
         "Two tools or two people may be asking for opposite things. `hltmode history` names them.",
         team=SHIFT,
+        keep="10m",
     ),
     Alert(
         "HltmodeClockSkew",
-        f"max by {NODE} ({CLOCK_SKEW} or ({MODE_SINCE} - time())) > 5",
+        " or ".join(
+            f"max by {NODE} ({ahead}) > 5"
+            for ahead in (CLOCK_SKEW, f"{LAST_SUCCESS} - time()", f"{MODE_SINCE} - time()")
+        ),
         f"{WHERE}: its clock is {FOR} ahead",
         "Ages, durations and the order of switches can't be trusted.",
         hold="2m",
@@ -170,7 +170,7 @@ COLLECTOR_ALERTS: Final = (
         f"{WHERE}: no sample for {FOR}",
         "The collector answers and samples nothing: its log takes no documents, or it hangs.",
         hold="1m",
-        dashboard=TELEMETRY_DASHBOARD,
+        dashboard=Uid.TELEMETRY,
     ),
     Alert(
         "HltmodeLogDown",
@@ -178,7 +178,7 @@ COLLECTOR_ALERTS: Final = (
         f"{WHERE}: its log takes no documents",
         "Documents are lost until it does. Its disk is full, or the file can't be written.",
         hold="1m",
-        dashboard=TELEMETRY_DASHBOARD,
+        dashboard=Uid.TELEMETRY,
     ),
     Alert(
         "HltmodeSinkDown",
@@ -186,7 +186,7 @@ COLLECTOR_ALERTS: Final = (
         f"{WHERE}: sink {{{{ $labels.sink }}}} takes no documents",
         "Documents wait in the log; nothing is lost yet. The collector's log says why.",
         hold="5m",
-        dashboard=TELEMETRY_DASHBOARD,
+        dashboard=Uid.TELEMETRY,
     ),
     Alert(
         "HltmodeBacklogOld",
@@ -194,15 +194,17 @@ COLLECTOR_ALERTS: Final = (
         f"{WHERE}: documents for {{{{ $labels.sink }}}} have waited for {FOR}",
         "Panels and history lack the past until the backlog is worked off.",
         hold="5m",
-        dashboard=TELEMETRY_DASHBOARD,
+        dashboard=Uid.TELEMETRY,
     ),
     Alert(
         "HltmodeDocumentsLost",
-        f"sum by (appliance, host) (increase({SINK_DROPPED}[15m]) or increase({SINK_DEAD}[15m])"
-        f' or increase({DROPPED_TOTAL}{{reason!="age"}}[15m])) > 0',
-        f"{WHERE}: {{{{ $value | humanize }}}} documents lost in 15 minutes",
+        # `or` keeps the left one of two series with the same labels, so the dead get a label of their own.
+        f"round(sum by {NODE} (increase({SINK_DROPPED}[15m])"
+        f' or label_replace(increase({SINK_DEAD}[15m]), "fate", "dead", "", "")'
+        f' or increase({DROPPED_TOTAL}{{reason="unwritten"}}[15m]))) > 0',
+        f"{WHERE}: about {{{{ $value | humanize }}}} documents lost in 15 minutes",
         "Dropped before a sink took them, refused by it for good, or not written at all.",
-        dashboard=TELEMETRY_DASHBOARD,
+        dashboard=Uid.TELEMETRY,
     ),
 )
 
@@ -215,7 +217,8 @@ FARM_ALERTS: Final = (
         severity=CRITICAL,
         team=SHIFT,
         hold="1m",
-        dashboard=FARM_DASHBOARD,
+        keep="1m",
+        dashboard=Uid.FARM,
     ),
     Alert(
         "HltmodeApplianceStuck",
@@ -225,26 +228,31 @@ FARM_ALERTS: Final = (
         severity=CRITICAL,
         team=SHIFT,
         hold="1m",
-        dashboard=FARM_DASHBOARD,
+        keep="1m",
+        dashboard=Uid.FARM,
     ),
     Alert(
         "HltmodeTooManyAway",
         f"{AWAY_SHARE} > {TOLERATED_SHARE:g} and on () "
-        f"max_over_time({_beam(FREE_FOR_CLOUD)}[{TOLERATED_S / 60:g}m:1m]) == 0",
+        f"max_over_time({beam(FREE_FOR_CLOUD)}[{TOLERATED_S / 60:g}m:1m]) == 0"
+        # not while the beam mode was unknown for a good part of the time
+        f" and on () count_over_time({beam(FREE_FOR_CLOUD)}[{TOLERATED_S / 60:g}m:1m]) >= {TOLERATED_S / 60 * 0.8:g}",
         f"{SHARE} of the farm is not in HLT, and the beam mode has wanted it back for {TOLERATED_S / 60:g} minutes",
         "The trigger lacks capacity for the coming fill. Ask the nodes back.",
         severity=CRITICAL,
         team=SHIFT,
-        dashboard=FARM_DASHBOARD,
+        keep="2m",
+        dashboard=Uid.FARM,
     ),
     Alert(
         "HltmodeAwayInCollisions",
-        f"{AWAY_SHARE} > {TOLERATED_SHARE:g} and on () {_beam(WHOLE_FARM_WANTED)} == 1",
+        f"{AWAY_SHARE} > {TOLERATED_SHARE:g} and on () {beam(WHOLE_FARM_WANTED)} == 1",
         f"{SHARE} of the farm is not in HLT between squeeze and stable beams",
         "The trigger loses data now.",
         severity=CRITICAL,
         team=SHIFT,
-        dashboard=FARM_DASHBOARD,
+        keep="2m",
+        dashboard=Uid.FARM,
     ),
 )
 

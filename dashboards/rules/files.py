@@ -6,11 +6,10 @@ from typing import Any, Final
 
 import yaml
 
+from dashboards.names import GRAFANA, RUNBOOKS
 from dashboards.rules.alerts import GROUPS, Alert
 from dashboards.rules.recording import RECORDINGS
 
-RUNBOOKS: Final = "https://hltmode.example/docs/runbooks.md"
-DASHBOARDS: Final = "https://grafana.example"
 EVERY: Final = "15s"
 NOTE: Final = "# Written by `python -m dashboards.rules`; change it there.\n"
 
@@ -19,7 +18,7 @@ class _Dumper(yaml.SafeDumper):
     """Keeps the order of keys and writes long texts as they are."""
 
 
-def files(*, runbooks: str = RUNBOOKS, dashboards: str = DASHBOARDS) -> dict[str, str]:
+def files(*, runbooks: str = RUNBOOKS, dashboards: str = GRAFANA) -> dict[str, str]:
     """Returns the content of each rule file by name; the addresses go into the annotations."""
     recordings = [{"record": each.record, "expr": each.expr} for each in RECORDINGS]
     alerts = [

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from contract.metric_names import CORES, MODE, MODE_SINCE, MODE_TIMEOUT
+from contract.beam import FREE_FOR_CLOUD, BeamMode
+from contract.metric_names import BEAM_MODE, CORES, MODE, MODE_SINCE, MODE_TIMEOUT
 from contract.modes import MODES, Mode
 
 JOB: Final = "hltmode"
@@ -15,6 +17,9 @@ FARM_MODES: Final = "mode:hltd_mode:sum"
 APPLIANCE_MODES: Final = "appliance_mode:hltd_mode:sum"
 MODE_CODE: Final = "host:hltd_mode:code"
 APPLIANCE_CORES: Final = "appliance_state:hltd_cores:sum"
+STATE_CORES: Final = "state:hltd_cores:sum"
+MODE_CORES: Final = "mode:hltd_cores:sum"
+GAP_BEGAN: Final = "farm:hltd_beam_gap_began:timestamp_seconds"
 APPLIANCE_UP: Final = "appliance:hltd_up:count"
 OVERDUE: Final = "host:hltd_mode:overdue_seconds"
 OVERDUE_SHARE: Final = "appliance:hltd_mode:overdue_ratio"
@@ -33,6 +38,11 @@ def _in(mode: Mode) -> str:
     return f'{MODE}{{mode="{mode.value}"}} == 1'
 
 
+def beam(modes: Iterable[BeamMode]) -> str:
+    """Returns 1 while the beam is in one of `modes`, 0 in others, nothing while nobody exports it."""
+    return f'max({BEAM_MODE}{{mode=~"{"|".join(sorted(mode.value for mode in modes))}"}})'
+
+
 def _code() -> str:
     """Returns one series for each node in the place of four: the code of its mode."""
     cases = (f"(({_in(mode)}) * {facts.code})" for mode, facts in MODES.items())
@@ -44,6 +54,14 @@ RECORDINGS: Final = (
     Recording(APPLIANCE_MODES, f"sum by (appliance, mode) ({MODE})"),
     Recording(MODE_CODE, _code()),
     Recording(APPLIANCE_CORES, f"sum by (appliance, state) ({CORES})"),
+    Recording(STATE_CORES, f"sum by (state) ({CORES})"),
+    Recording(MODE_CORES, f"sum by (mode) (sum by {NODE} ({CORES}) * on {NODE} group_right () ({MODE} == 1))"),
+    # When the beam began to leave the farm free, five minutes late: a shorter gap is none. Only there during the gap.
+    Recording(
+        GAP_BEGAN,
+        f"(last_over_time({GAP_BEGAN}[5m]) or on () timestamp({beam(FREE_FOR_CLOUD)} == 1))"
+        f" and on () min_over_time({beam(FREE_FOR_CLOUD)}[5m:15s]) == 1",
+    ),
     Recording(APPLIANCE_UP, f"sum by (appliance) ({UP})"),
     # How long a node is beyond what its own configuration allows for the mode that it is in.
     Recording(
@@ -52,6 +70,7 @@ RECORDINGS: Final = (
         f" max by (appliance, host, mode) ({MODE_TIMEOUT} and on (appliance, host, mode) ({MODE} == 1)) > 0",
     ),
     Recording(OVERDUE_SHARE, f"count by (appliance) ({OVERDUE}) / count by (appliance) ({MODE_CODE})"),
-    Recording(DOWN_SHARE, f"avg by (appliance) (1 - {UP})"),
-    Recording(AWAY_SHARE, f'1 - sum({MODE}{{mode="{Mode.HLT.value}"}}) / count({MODE}{{mode="{Mode.HLT.value}"}})'),
+    # Shares are whole numbers divided: an average, or 1 less a share, misses a limit by the last bit.
+    Recording(DOWN_SHARE, f"sum by (appliance) (1 - {UP}) / count by (appliance) ({UP})"),
+    Recording(AWAY_SHARE, f'sum(1 - {MODE}{{mode="{Mode.HLT.value}"}}) / count({MODE}{{mode="{Mode.HLT.value}"}})'),
 )

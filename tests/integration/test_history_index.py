@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from collector.documents import PHASES, Captured, Sighting, box_document
+from collector.documents import Captured, Sighting, box_document
 from collector.facts import ModeNow
 from collector.history.past import Switchover
 from contract.config import Node
+from contract.journal import PHASES
 from contract.modes import MODE_OF_CLOUD_STATE, Mode, Wanted
 from contract.times import iso
 from hltmode.main import cli

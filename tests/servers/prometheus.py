@@ -19,9 +19,10 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from contract.errors import Surroundings, TimedOut
-from tests.servers.programs import ALERTMANAGER, AMTOOL, PROMETHEUS, PROMTOOL, program
+from tests.servers.programs import AMTOOL, PROMETHEUS, PROMTOOL, program
 from tests.servers.server import free_port
 from tests.servers.settings import LOOPBACK
+from tests.servers.unpacked import alertmanager
 
 UP_WITHIN_S: Final = 60.0
 ENDED_WITHIN_S: Final = 15.0
@@ -181,8 +182,8 @@ class AlertmanagerServer(Server):
     """Alertmanager, alone in its cluster, with `config_text` as its configuration."""
 
     def __init__(self, config_text: str, folder: Path) -> None:
-        super().__init__(ALERTMANAGER, self._flags, folder)
         folder.mkdir(parents=True, exist_ok=True)
+        super().__init__(alertmanager(folder), self._flags, folder)
         self.config = folder / "alertmanager.yml"
         self.config.write_text(config_text)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from collector.documents import PHASES, Sighting, box_document, dated, document_id, switchover_document
+from collector.documents import Sighting, box_document, dated, document_id, switchover_document
 from collector.facts import ModeNow
 from contract.box import Box
 from contract.config import Node
+from contract.journal import PHASES
 from contract.modes import Mode, Vms
 from contract.times import hltd_date, iso
 from tests.unit.test_collector_facts import NOW_S, ended, make_box

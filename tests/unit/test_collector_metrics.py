@@ -10,13 +10,14 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from collector.documents import BOX, PHASES, Sighting, switchover_document
+from collector.documents import BOX, Sighting, switchover_document
 from collector.facts import ModeNow
 from collector.log.store import DROPPED_AGE, MADE
 from collector.metrics import PHASES_TO, Metrics, Snapshot
 from collector.sources.looks import NodeLook, Switched
 from contract import metric_names as names
 from contract.config import Node, Role, Switch
+from contract.journal import PHASES
 from contract.metric_names import MODE, MODE_SINCE
 from contract.modes import Mode, Vms
 from contract.times import hltd_date

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 import msgspec
 import pytest
 
-from collector.documents import BOX, PHASES, SWITCHOVER, Document, Sighting, box_document, switchover_document
+from collector.documents import BOX, SWITCHOVER, Document, Sighting, box_document, switchover_document
 from collector.facts import ModeNow
 from collector.index.fields import ALL_KINDS, CURRENT, FIELDS, Field, Type
 from collector.sources.observed import follow, observed_document
 from contract.box import RunStats
 from contract.config import Node, Switch
+from contract.journal import PHASES
 from contract.modes import Mode, Vms
 from contract.times import iso
 from tests.unit.test_collector_facts import NOW_S, ended, make_box

@@ -34,7 +34,7 @@ def exported() -> set[str]:
     box = make_box("on", mode="cloud", blocker="x", stuck=True)
     now = ModeNow(mode=Mode.CLOUD, since_s=NOW_S, vms=Vms.UP)
     look = NodeLook(host="fu-1", appliance="bu-1", now=now, seen=Sighting(box=box), cores={"idle": 1})
-    metrics.show(Snapshot(nodes=(look,), last_success_s=1.0, log_begun_s=1.0))
+    metrics.show(Snapshot(nodes=(look,), interval_s=5.0, last_success_s=1.0, log_begun_s=1.0))
     families = text_string_to_metric_families(generate_latest(metrics.registry).decode())
     return {name for family in families for name in (family.name, f"{family.name}_total")}
 

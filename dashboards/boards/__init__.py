@@ -1,0 +1,1 @@
+"""The Grafana dashboards as code: what a shift crew looks at."""

@@ -1,0 +1,100 @@
+"""What the cloud has been given, and what switching has cost."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
+
+from contract.beam import FREE_FOR_CLOUD
+from contract.journal import PHASES
+from contract.metric_names import CORES, VMS
+from contract.modes import Mode, Vms
+from dashboards.boards.board import Board, index, prometheus
+from dashboards.boards.datasources import Flavour
+from dashboards.boards.index_queries import SWITCHOVERS, ask, by, over_time, total
+from dashboards.boards.looks import BLUE, GREEN, GREY, ORANGE, RED, present
+from dashboards.boards.panels import (
+    CORE_HOURS,
+    SECONDS,
+    SHARE,
+    Column,
+    as_number,
+    at_least,
+    lines,
+    stat,
+    table,
+    timeline,
+)
+from dashboards.boards.panels import CORES as CORES_UNIT
+from dashboards.boards.prometheus_queries import now, rows, series
+from dashboards.names import Uid
+from dashboards.rules.recording import GAP_BEGAN, MODE_CORES, NODE, STATE_CORES, beam
+
+DAY: Final = "1d"
+GIVEN: Final = f'{STATE_CORES}{{state="cloud"}}'
+SWITCHING: Final = f'sum({MODE_CORES}{{mode=~"{Mode.ACTIVATING_CLOUD.value}|{Mode.DEACTIVATING_CLOUD.value}"}})'
+IDLE: Final = f'sum({CORES}{{state="cloud"}} unless on {NODE} ({VMS}{{state="{Vms.UP.value}"}} == 1))'
+EACH_GAP: Final = f'count_values("gap", {GAP_BEGAN} * 1000) * on () group_left () {GIVEN}'
+
+
+def cloud_yield(flavour: Flavour) -> Dashboard:
+    """Returns the dashboard."""
+    board = Board(
+        Uid.YIELD, "Cloud yield", "What the cloud has been given, and what switching has cost.",
+        prometheus(), index(flavour), span="7d", refresh="5m",
+    )  # fmt: skip
+    board.row(
+        "In the chosen time", 4,
+        (6, "Given to the cloud", "Core hours that belonged to the cloud.",
+         stat([now(core_hours(GIVEN, "$__range"), "given")], CORE_HOURS, steps=((None, GREEN),))),
+        (6, "Given and idle", "Core hours of nodes in the cloud whose virtual machines were not up.",
+         stat([now(f"{core_hours(IDLE, '$__range')} or vector(0)", "idle")], CORE_HOURS, steps=((None, ORANGE),))),
+        (6, "Lost to switching", "Core hours of nodes on their way: neither the trigger nor the cloud had them.",
+         stat([now(core_hours(SWITCHING, "$__range"), "lost")], CORE_HOURS, steps=((None, RED),))),
+        (6, "Share of the farm", "Mean share of all cores that belonged to the cloud.",
+         stat([now(f"avg_over_time(({GIVEN} / ignoring (state) sum({STATE_CORES}))[$__range:1m])", "share")], SHARE,
+              steps=((None, BLUE),))),
+    )  # fmt: skip
+    board.row(
+        "By day", 8,
+        (12, "Given to the cloud", "Core hours of each day, midnight to midnight UTC.",
+         _by_day("given", GIVEN, GREEN)),
+        (12, "Lost to switching", "Core hours of each day, midnight to midnight UTC.",
+         _by_day("lost", SWITCHING, RED)),
+    )  # fmt: skip
+    board.row(
+        "Gaps between fills", 8,
+        (14, "Cores of the cloud", "Cores given away, and those of nodes on their way.",
+         lines([series(GIVEN, "cloud"), series(SWITCHING, "on the way", ref="B")], CORES_UNIT,
+               colours={"cloud": GREEN, "on the way": ORANGE})),
+        (10, "Core hours of each gap", "A gap is longer than five minutes and is named after its sixth.",
+         table([rows(core_hours(EACH_GAP, "$__range"))], [
+             Column("gap", "began", "dateTimeAsIso"), Column("Value", "given", CORE_HOURS),
+         ], transform=[as_number("gap")])),
+    )  # fmt: skip
+    board.row(
+        "Beam", 5,
+        (24, "Beam leaves the farm free", f"While the beam mode is one of {', '.join(sorted(FREE_FOR_CLOUD))}.",
+         timeline([series(f"{beam(FREE_FOR_CLOUD)} == 1", "free")], present("free", GREY))),
+    )  # fmt: skip
+    board.row(
+        "What switching costs", 8,
+        (12, "Time in each phase", "Seconds that nodes spent in each phase, all switches of a day together.",
+         lines([ask(flavour, SWITCHOVERS, [total(f"phases.{phase}", number) for number, phase in enumerate(PHASES, 11)],
+                    [over_time(DAY)])], SECONDS, stacked=True, bars=True)),
+        (12, "Time lost to stuck switches", "Seconds that switches took that were beyond their limit, by day.",
+         lines([ask(flavour, f"{SWITCHOVERS} AND was_stuck:true", [total("duration_s")], [by("to"), over_time(DAY)])],
+               SECONDS, stacked=True, bars=True)),
+    )  # fmt: skip
+    return board.build()
+
+
+def _by_day(name: str, cores: str, colour: str) -> Panel:
+    hours = series(f"sum_over_time(({cores})[{DAY}:1m] offset -{DAY}) / 60", name)
+    return at_least(lines([hours], CORE_HOURS, colours={name: colour}, bars=True), DAY)
+
+
+def core_hours(cores: str, span: str) -> str:
+    """Returns how many core hours an expression for cores adds up to over `span`, counted once a minute."""
+    return f"sum_over_time(({cores})[{span}:1m]) / 60"

@@ -1,0 +1,1 @@
+"""What stands around rules and dashboards: who is told of an alert, what is scraped, where Grafana gets its data."""

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dashboards.addresses import Addresses
 from dashboards.boards import files as boards
 from dashboards.names import GRAFANA, RUNBOOKS
+from dashboards.provisioning import alertmanager, compose, grafana, prometheus
 from dashboards.rules import files as rules
 
 
-def files(*, runbooks: str = RUNBOOKS, grafana: str = GRAFANA) -> dict[str, str]:
+def files(addresses: Addresses = Addresses()) -> dict[str, str]:  # noqa: B008 - a tuple, which nobody can change
     """Returns the content of each file, with the addresses of a site."""
-    made = {f"prometheus/{name}": text for name, text in rules.files().items()}
-    made |= {f"grafana/{name}": text for name, text in boards.files().items()}
-    return {name: text.replace(RUNBOOKS, runbooks).replace(GRAFANA, grafana) for name, text in made.items()}
+    found = {f"prometheus/{name}": text for name, text in rules.files().items()}
+    found |= {f"grafana/{name}": text for name, text in boards.files().items()}
+    for made in (alertmanager, prometheus, grafana):
+        found |= made.files(addresses)
+    found |= compose.files()
+    return {
+        name: text.replace(RUNBOOKS, addresses.runbooks).replace(GRAFANA, addresses.grafana)
+        for name, text in found.items()
+    }

@@ -6,9 +6,9 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
 
-from dashboards.provisioning.addresses import Addresses
-from dashboards.provisioning.yaml_text import yaml_text
+from dashboards.addresses import Addresses
 from dashboards.rules.alerts import ALERTS, CRITICAL, DAQ, SHIFT
+from dashboards.yaml_text import yaml_text
 
 TOGETHER: Final = ("alertname", "appliance")  # not host: an appliance that fails is one message, not twenty
 NODE: Final = ("appliance", "host")
@@ -46,7 +46,7 @@ class Inhibition(NamedTuple):
 
 ROUTES: Final = (
     Route(Receiver.PAGE, {"team": SHIFT, "severity": CRITICAL}, "15s", "1m", "1h"),
-    Route(Receiver.CHAT, {"team": SHIFT}, "45s", "2m", "4h"),
+    Route(Receiver.CHAT, {"team": SHIFT}, "15s", "2m", "4h"),  # told within a minute of a node's deadline
     Route(Receiver.MAIL, {"team": DAQ}, "1m", "10m", "1d"),
 )
 

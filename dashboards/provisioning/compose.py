@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from dashboards.boards.datasources import Flavour
 from dashboards.provisioning.grafana import BOARDS_FOLDER, OPENSEARCH_EXAMPLE, OPENSEARCH_VERSION, PASSWORD, USER
-from dashboards.provisioning.yaml_text import yaml_text
+from dashboards.yaml_text import yaml_text
 
 LOOPBACK: Final = "127.0.0.1"
 GRAFANA_PASSWORD: Final = "HLTMODE_GRAFANA_PASSWORD"  # noqa: S105 - the name of a variable, which holds the secret
@@ -26,7 +26,7 @@ def files() -> dict[str, str]:
     content = {"name": "hltmode", "services": services, "volumes": volumes}
     remarks = (
         f"{GRAFANA_PASSWORD}=... docker compose up -d; then Grafana is at http://{LOOPBACK}:3000, user admin.",
-        "Targets: `python -m dashboards.provisioning targets HOSTS_FILE`; this machine itself is host.docker.internal.",
+        "Targets: `python -m dashboards targets HOSTS_FILE`; this machine itself is host.docker.internal.",
         "Messages to a program here: `write --webhooks http://host.docker.internal:9099`.",
         f"The index has no users and no TLS, since only this machine reaches it, at http://{LOOPBACK}:9200.",
     )

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from dashboards.addresses import Addresses
 from dashboards.boards.datasources import Flavour
 from dashboards.boards.index_queries import TIME_FIELD
 from dashboards.names import TAG
-from dashboards.provisioning.addresses import Addresses
 from dashboards.provisioning.prometheus import SCRAPE_EVERY
-from dashboards.provisioning.yaml_text import yaml_text
+from dashboards.yaml_text import yaml_text
 
 PROMETHEUS_UID: Final = "hltmode-prometheus"
 INDEX_UID: Final = "hltmode-index"

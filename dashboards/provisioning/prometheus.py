@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.provisioning.addresses import Addresses
+from dashboards.addresses import Addresses
 from dashboards.provisioning.targets import Target, target_file
-from dashboards.provisioning.yaml_text import yaml_text
 from dashboards.rules.files import EVERY
 from dashboards.rules.files import files as rules
 from dashboards.rules.recording import JOB
+from dashboards.yaml_text import yaml_text
 
 SCRAPE_EVERY: Final = "15s"
 TARGETS: Final = "targets"
@@ -40,7 +40,7 @@ def files(addresses: Addresses) -> dict[str, str]:
         ],
     }
     remarks = (
-        "`python -m dashboards.provisioning targets HOSTS_FILE` writes the targets from lines `host appliance`.",
+        "`python -m dashboards targets HOSTS_FILE` writes the targets from lines `host appliance`.",
         "honor_labels: an appliance's collector tells of many hosts, and each series names its own.",
     )
     return {"prometheus/prometheus.yml": yaml_text(content, *remarks)} | {

@@ -208,10 +208,13 @@ COLLECTOR_ALERTS: Final = (
     ),
 )
 
+# Of the collectors that tell of a whole appliance: their host is the BU.
+BU_UP: Final = f'{UP} and on {NODE} label_replace({UP}, "host", "$1", "appliance", "(.+)")'
+
 FARM_ALERTS: Final = (
     Alert(
         "HltmodeApplianceDown",
-        f"{DOWN_SHARE} >= 0.5 and count by (appliance) ({UP}) > 1",
+        f"{DOWN_SHARE} >= 0.5 and on (appliance) (count by (appliance) ({UP}) > 1 or count by (appliance) ({BU_UP}))",
         f"{SHARE} of {{{{ $labels.appliance }}}} does not answer",
         "A whole appliance is likely to have lost power, network or its BU.",
         severity=CRITICAL,

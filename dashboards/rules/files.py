@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
-
-import yaml
 
 from dashboards.names import GRAFANA, RUNBOOKS
 from dashboards.rules.alerts import GROUPS, Alert
-from dashboards.rules.recording import RECORDINGS
+from dashboards.rules.recording import BEFORE_ALERTS, BY_THEMSELVES, Recording
+from dashboards.yaml_text import yaml_text
 
 EVERY: Final = "15s"
-NOTE: Final = "# Written by `python -m dashboards.rules`; change it there.\n"
+
+Rule = dict[str, Any]
 
 
-class _Dumper(yaml.SafeDumper):
-    """Keeps the order of keys and writes long texts as they are."""
-
-
-def files(*, runbooks: str = RUNBOOKS, dashboards: str = GRAFANA) -> dict[str, str]:
-    """Returns the content of each rule file by name; the addresses go into the annotations."""
-    recordings = [{"record": each.record, "expr": each.expr} for each in RECORDINGS]
-    alerts = [
-        {"name": name, "interval": EVERY, "rules": [_rule(alert, runbooks, dashboards) for alert in group]}
-        for name, group in GROUPS.items()
-    ]
+def files() -> dict[str, str]:
+    """Returns the content of each rule file by name."""
+    first, *others = ((name, [_alert(alert) for alert in group]) for name, group in GROUPS.items())
+    alerts = [(first[0], [*_recordings(BEFORE_ALERTS), *first[1]]), *others]
     return {
-        "recording.yml": _yaml({"groups": [{"name": "hltmode-recording", "interval": EVERY, "rules": recordings}]}),
-        "alerts.yml": _yaml({"groups": alerts}),
+        "recording.yml": _groups([("hltmode-recording", _recordings(BY_THEMSELVES))]),
+        "alerts.yml": _groups(alerts),
     }
 
 
@@ -36,17 +30,20 @@ def anchor(alert: Alert) -> str:
     return alert.name.lower()
 
 
-def _rule(alert: Alert, runbooks: str, dashboards: str) -> dict[str, Any]:
+def _groups(groups: Iterable[tuple[str, Sequence[Rule]]]) -> str:
+    return yaml_text({"groups": [{"name": name, "interval": EVERY, "rules": rules} for name, rules in groups]})
+
+
+def _recordings(recordings: Iterable[Recording]) -> list[Rule]:
+    return [{"record": each.record, "expr": each.expr} for each in recordings]
+
+
+def _alert(alert: Alert) -> Rule:
     more = {"for": alert.hold} if alert.hold != "0s" else {}
     if alert.keep:
         more["keep_firing_for"] = alert.keep
-    variables = (
-        ""
-        if "{{ $labels.host }}" not in alert.summary
-        else "?var-appliance={{ $labels.appliance }}&var-host={{ $labels.host }}"
-    )
-    if not variables and "{{ $labels.appliance }}" in alert.summary:
-        variables = "?var-appliance={{ $labels.appliance }}"
+    named = [name for name in ("appliance", "host") if f"$labels.{name} " in alert.summary]
+    variables = "&".join(f"var-{name}={{{{ $labels.{name} }}}}" for name in named)
     return {
         "alert": alert.name,
         "expr": alert.expr,
@@ -55,11 +52,7 @@ def _rule(alert: Alert, runbooks: str, dashboards: str) -> dict[str, Any]:
         "annotations": {
             "summary": alert.summary,
             "description": alert.description,
-            "runbook_url": f"{runbooks}#{anchor(alert)}",
-            "dashboard_url": f"{dashboards}/d/{alert.dashboard}{variables}",
+            "runbook_url": f"{RUNBOOKS}#{anchor(alert)}",
+            "dashboard_url": f"{GRAFANA}/d/{alert.dashboard}" + (f"?{variables}" if variables else ""),
         },
     }
-
-
-def _yaml(content: object) -> str:
-    return NOTE + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=True)

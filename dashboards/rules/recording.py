@@ -49,7 +49,16 @@ def _code() -> str:
     return f"max by {NODE} (" + " or ".join(cases) + ")"
 
 
-RECORDINGS: Final = (
+# Evaluated right before the alerts that are made of them, so that a page waits for one evaluation less.
+BEFORE_ALERTS: Final = (
+    # How long a node is beyond what its own configuration allows for the mode that it is in.
+    Recording(
+        OVERDUE,
+        f"max by {NODE} (time() - {MODE_SINCE}) - on {NODE} group_right ()"
+        f" max by (appliance, host, mode) ({MODE_TIMEOUT} and on (appliance, host, mode) ({MODE} == 1)) > 0",
+    ),
+)
+BY_THEMSELVES: Final = (
     Recording(FARM_MODES, f"sum by (mode) ({MODE})"),
     Recording(APPLIANCE_MODES, f"sum by (appliance, mode) ({MODE})"),
     Recording(MODE_CODE, _code()),
@@ -63,14 +72,9 @@ RECORDINGS: Final = (
         f" and on () min_over_time({beam(FREE_FOR_CLOUD)}[5m:15s]) == 1",
     ),
     Recording(APPLIANCE_UP, f"sum by (appliance) ({UP})"),
-    # How long a node is beyond what its own configuration allows for the mode that it is in.
-    Recording(
-        OVERDUE,
-        f"max by {NODE} (time() - {MODE_SINCE}) - on {NODE} group_right ()"
-        f" max by (appliance, host, mode) ({MODE_TIMEOUT} and on (appliance, host, mode) ({MODE} == 1)) > 0",
-    ),
     Recording(OVERDUE_SHARE, f"count by (appliance) ({OVERDUE}) / count by (appliance) ({MODE_CODE})"),
     # Shares are whole numbers divided: an average, or 1 less a share, misses a limit by the last bit.
     Recording(DOWN_SHARE, f"sum by (appliance) (1 - {UP}) / count by (appliance) ({UP})"),
     Recording(AWAY_SHARE, f'sum(1 - {MODE}{{mode="{Mode.HLT.value}"}}) / count({MODE}{{mode="{Mode.HLT.value}"}})'),
 )
+RECORDINGS: Final = (*BEFORE_ALERTS, *BY_THEMSELVES)

@@ -13,9 +13,9 @@ import yaml
 from click.testing import CliRunner
 
 from contract.metric_names import MODE
-from dashboards.provisioning.__main__ import main
+from dashboards.__main__ import main
+from dashboards.files import files
 from dashboards.provisioning.alertmanager import Receiver
-from dashboards.provisioning.files import files
 from dashboards.rules.alerts import ALERTS, CRITICAL, DAQ, SHIFT, WARNING
 from dashboards.rules.files import files as rules
 from dashboards.rules.recording import JOB

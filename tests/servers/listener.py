@@ -46,6 +46,11 @@ class Listener:
             if message["groupLabels"] == labels and message["status"] == status
         ]
 
+    def alerts(self, alert: str) -> list[dict[str, Any]]:
+        """Returns the alerts of that name in all messages that said that they fire."""
+        found = [message for _, message in list(self.messages) if message["status"] == "firing"]
+        return [each for message in found for each in message["alerts"] if each["labels"]["alertname"] == alert]
+
     def __enter__(self) -> Listener:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         return self

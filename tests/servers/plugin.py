@@ -90,7 +90,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if item.get_closest_marker(MARKER):
+        if item.get_closest_marker(MARKER) and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(MARKER))  # one worker, so that each server starts once
     items.sort(key=turn)
     if not reasons():

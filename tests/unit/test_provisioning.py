@@ -13,11 +13,11 @@ from click.testing import CliRunner, Result
 
 from contract.config import Collector
 from contract.errors import Unreadable
+from dashboards.__main__ import FOLDER, OUTPUT, main
+from dashboards.addresses import Addresses
 from dashboards.boards.datasources import Flavour
-from dashboards.provisioning.__main__ import FOLDER, OUTPUT, main
-from dashboards.provisioning.addresses import Addresses
+from dashboards.files import files
 from dashboards.provisioning.alertmanager import ROUTES, Receiver, named
-from dashboards.provisioning.files import files
 from dashboards.provisioning.targets import PORT, Target, read_hosts, target_file
 from dashboards.rules.alerts import ALERTS, COLLECTOR_ALERTS, CRITICAL, FARM_ALERTS, NODE_ALERTS, SHIFT
 from dashboards.rules.files import EVERY
@@ -27,6 +27,8 @@ FILES = files()
 NAMES = {alert.name for alert in ALERTS}
 MATCHER = re.compile(r'^(\w+)(=~|!=|!~|=)"(.*)"$')
 SITE = Addresses(
+    runbooks="https://docs.site/runbooks",
+    grafana="https://grafana.site",
     prometheus="https://prom-1.site:9090",
     alertmanager="am-1.site:9093",
     elasticsearch="https://es-1.site:9200",
@@ -85,9 +87,11 @@ def test_write_writes_what_is_missing_and_check_writes_nothing(tmp_path: Path) -
 def test_a_site_puts_its_own_addresses_in(tmp_path: Path) -> None:
     options = [word for name, value in SITE._asdict().items() for word in (f"--{name}", value)]
     assert CliRunner().invoke(main, ["write", "--folder", str(tmp_path), *options]).exit_code == 0
-    written = "".join(path.read_text() for path in tmp_path.rglob("hltmode*"))
-    written += (tmp_path / "prometheus/prometheus.yml").read_text()
-    written += (tmp_path / "alertmanager/alertmanager.yml").read_text()
+    made = {path.name: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    for name in ("hltmode-farm.json", "alerts.yml"):
+        assert f"{SITE.runbooks}#hltmodestuckactivating" in made[name]
+    assert f"{SITE.grafana}/d/hltmode-node?var-appliance=" in made["alerts.yml"]
+    written = "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file() and path.name != "compose.yml")
     for address in SITE:
         assert address in written
     for default in Addresses():
@@ -121,7 +125,7 @@ def test_messages_go_by_appliance_and_wait_long_enough_for_what_makes_them_needl
         assert "group_by" not in route or route is config["route"]
         assert seconds(EVERY) <= seconds(route["group_wait"]) < seconds(route["group_interval"])
         assert seconds(route["group_interval"]) < seconds(route["repeat_interval"])
-        if route["receiver"] != Receiver.PAGE:  # an appliance's alert takes a recording and a rule more
+        if route["receiver"] == Receiver.MAIL:  # an appliance's alert takes a recording and a rule more
             assert seconds(route["group_wait"]) >= 2 * seconds(EVERY) + 15
 
 

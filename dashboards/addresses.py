@@ -1,13 +1,17 @@
-"""Where the servers are. The defaults are the names that they have in `compose.yml`; a site writes its own."""
+"""Where people and servers find each other. The servers' defaults are their names in `compose.yml`."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from dashboards.names import GRAFANA, RUNBOOKS
+
 
 class Addresses(NamedTuple):
     """What a site replaces: `alertmanager` is host:port, all others are URLs, without a slash at the end."""
 
+    runbooks: str = RUNBOOKS
+    grafana: str = GRAFANA
     prometheus: str = "http://prometheus:9090"
     alertmanager: str = "alertmanager:9093"
     elasticsearch: str = "http://elasticsearch:9200"

@@ -6,7 +6,7 @@ from typing import Final
 
 import yaml
 
-NOTE: Final = "Written by `python -m dashboards.provisioning write`; change it there."
+NOTE: Final = "Written by `python -m dashboards write`; change it there."
 
 
 def yaml_text(content: object, *remarks: str) -> str:

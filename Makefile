@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: install demo test servers check bench bench-switch bench-index lock clean
+.PHONY: install demo test servers check bench bench-switch bench-index dashboards preview lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,8 @@ help:
 	@echo 'make bench         everything that is promised of the collector, measured: takes about two hours and a half'
 	@echo 'make bench-index   bytes of a document in the index, beside default mapping'
 	@echo 'make bench-switch  how fast and how frugal the switcher is, beside its promises'
+	@echo 'make dashboards    writes dashboards, rules and provisioning anew from code'
+	@echo 'make preview       pages and pictures of the dashboards over a simulated farm, in preview/'
 	@echo 'make install       the environment in $(VENV), with $(BIN)/hltmode'
 
 install: $(READY)
@@ -50,6 +52,12 @@ bench-index: $(READY)
 
 bench-switch: $(READY)
 	$(BIN)/python -m benchmarks.switch
+
+dashboards: $(READY)
+	$(BIN)/python -m dashboards write
+
+preview: $(READY)
+	$(BIN)/python -m tests.grafana.preview
 
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade --group dev pyproject.toml -o requirements.txt

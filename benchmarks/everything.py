@@ -34,6 +34,7 @@ RUNS: Final[dict[str, tuple[str, ...]]] = {
     "backlog": (),
     "index_size": (),
     "history_at_scale": (),
+    "panel_load": (),
 }
 HEAD: Final = """\
 # Benchmarks

@@ -130,14 +130,14 @@ def settle(client: IndexClient) -> None:
         time.sleep(1.0)
 
 
-def box_lines(n: int, now_s: float) -> Iterator[Line]:
-    """Yields about `n` boxes of the farm's nodes, all of one moment after the other, spread evenly over the days."""
+def box_lines(n: int, now_s: float, span_s: float = SPAN_S) -> Iterator[Line]:
+    """Yields about `n` boxes of the farm's nodes, all of one moment after the other, spread evenly over `span_s`."""
     some = [fields for _, fields in islice(documents(), HOSTS * VARIETY)]
     hosts = [str(fields["host"]) for fields in some]
     rests = [msgspec.json.encode({k: v for k, v in fields.items() if k != "@timestamp"})[1:] for fields in some]
     moments = n // HOSTS
     for moment in range(moments):
-        time_s = now_s - SPAN_S * (1 - moment / moments)
+        time_s = now_s - span_s * (1 - moment / moments)
         index, head = index_of(BOX, "cdaq", time_s), f'{{"@timestamp":"{iso(time_s)}",'.encode()
         offset = moment % VARIETY * HOSTS
         for place in range(HOSTS):

@@ -94,9 +94,14 @@ class ManyNodes:
         for node in self.nodes:
             if node.fault is Fault.SILENT and now_s > self._began_s + 10.0:
                 continue
-            while node.until_s <= now_s:
-                self._go_on(node)
-            write_box(self.ramdisk(node.appliance) / "appliance" / "boxes" / node.host, self._box(node, now_s))
+            box = self.box(node, now_s)
+            write_box(self.ramdisk(node.appliance) / "appliance" / "boxes" / node.host, box)
+
+    def box(self, node: SimulatedNode, now_s: float) -> Box:
+        """Lets one node do what is due by `now_s`, and returns the box that it would write."""
+        while node.until_s <= now_s:
+            self._go_on(node)
+        return self._box(node, now_s)
 
     def _born(self, appliances: int, nodes: int, now_s: float) -> Iterator[SimulatedNode]:
         for rack in range(1, appliances + 1):

@@ -106,8 +106,9 @@ def appliances() -> VariableModel:
 
 
 def hosts() -> VariableModel:
-    """Returns the variable of the chosen appliances' nodes."""
-    return _any("host", "Node", f'label_values({MODE}{{appliance=~"$appliance"}}, host)', PROMETHEUS)
+    """Returns the variable of the chosen appliances' nodes: one or a few, for 1500 bands tell nobody anything."""
+    query = f'label_values({MODE}{{appliance=~"$appliance"}}, host)'
+    return _query("host", "Node", query, PROMETHEUS).multi(True).build()
 
 
 def indexed(name: str, label: str, flavour: Flavour) -> VariableModel:
@@ -124,6 +125,11 @@ def choice(name: str, label: str, *values: str) -> VariableModel:
 
 
 def _any(name: str, label: str, query: str, source: DataSourceRef) -> VariableModel:
+    everything = VariableOption(text="All", value="$__all", selected=True)
+    return _query(name, label, query, source).multi(True).include_all(True).all_value(".+").current(everything).build()
+
+
+def _query(name: str, label: str, query: str, source: DataSourceRef) -> build.QueryVariable:
     return (
         build.QueryVariable(name)
         .label(label)
@@ -131,11 +137,6 @@ def _any(name: str, label: str, query: str, source: DataSourceRef) -> VariableMo
         .datasource(source)
         .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(VariableSort.NATURAL_ASC)
-        .multi(True)
-        .include_all(True)
-        .all_value(".+")
-        .current(VariableOption(text="All", value="$__all", selected=True))
-        .build()
     )
 
 

@@ -89,10 +89,14 @@ class NoAnswer(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """How the node stands: `switch_id` is the request under way, `outcome` what the journal says of ours."""
+    """How the node stands: `switch_id` is the request under way.
+
+    Of our request the journal says how it was `heard`, and its `outcome`; None where it says nothing.
+    """
 
     mode: Mode | None
     switch_id: str | None = None
+    heard: Verdict | None = None
     outcome: str | None = None
     why: str = ""
     blocker: str = ""
@@ -139,7 +143,11 @@ def _seen(node: NodeState, seen: Seen, to: Wanted, now_s: float) -> NodeState:
         return node
     if seen.outcome is not None:
         return _stands(node, OF_OUTCOME.get(seen.outcome, Standing.FAILED), seen.why, now_s)
-    if node.standing is Standing.ASKED or seen.switch_id == node.request_id:
+    if node.standing is Standing.ASKED:
+        # The answer was lost, but not the request.
+        heard = Verdict.ACCEPTED if seen.switch_id == node.request_id else seen.heard
+        return node if heard is None else _stands(node, OF_VERDICT[heard], seen.why, now_s)
+    if seen.switch_id == node.request_id:
         return node
     if not seen.certain and seen.mode is not None and seen.mode.value == to.value:
         return _stands(node, Standing.DONE, "seen in its mode; it keeps no journal", now_s)

@@ -15,6 +15,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "collector": ("collector.command:collector", "The telemetry agent of this node."),
     "index": ("collector.index.command:index", "Templates and lifecycle of the index servers."),
     "history": ("collector.history.command:history", "Past switches: who, when, how long each phase took."),
+    "fleet": ("fleet.command:fleet", "Ask many nodes at once and know the truth about each."),
     "mode": ("hltmode.mode_command:mode", "The node's mode: print it, wait for it, follow it."),
     "config": ("hltmode.config_command:config", "Explain a configuration file."),
     "doctor": ("hltmode.doctor_command:doctor", "Say what this machine lacks."),

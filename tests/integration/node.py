@@ -13,7 +13,7 @@ from typing import Any
 
 from contract.box import Box, read_box
 from contract.errors import Unreadable
-from contract.journal import AnyRecord, MoveRecord, RunRecord, SwitchRecord, read_journal
+from contract.journal import AnyRecord, MoveRecord, RequestRecord, RunRecord, SwitchRecord, read_journal
 from contract.modefile import read_mode
 from contract.modes import Mode
 from contract.paths import MARKERS, TOKEN_STATES
@@ -238,6 +238,9 @@ class Node:
 
     def records(self) -> list[AnyRecord]:
         return list(read_journal(self.paths.journal))
+
+    def requests(self) -> list[RequestRecord]:
+        return [record for record in self.records() if isinstance(record, RequestRecord)]
 
     def switches(self) -> list[SwitchRecord]:
         return [record for record in self.records() if isinstance(record, SwitchRecord)]

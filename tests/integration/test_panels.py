@@ -12,6 +12,7 @@ import pytest
 from dashboards.boards.datasources import Flavour
 from dashboards.boards.files import files as board_files
 from dashboards.names import Uid
+from dashboards.rules.recording import GAP_BEGAN
 from tests.grafana.frames import Series, Table
 from tests.grafana.index_queries import terms
 from tests.grafana.living_farm import PATTERN, SCRAPE_S, LivingFarm
@@ -46,6 +47,9 @@ def farm(
             2 * LIVES_S,
         )
         time.sleep(max(0.0, farm.began_s + LIVES_S - time.time()))
+        # what adds up by the minute needs a whole one
+        minutes = f"count_over_time({GAP_BEGAN}[1m:1m])"
+        wait_for("a whole minute has passed", lambda: farm.prometheus.query(minutes), 2 * LIVES_S)
         yield farm
 
 

@@ -75,9 +75,12 @@ def test_each_document_arrives_once_whatever_the_line_does(
                 sender.boxes(40)
                 time.sleep(0.25)
         proxy.switch(Cut(share=0.3))
-        account = sender.wait_empty()
+        sender.wait_empty()
         assert proxy.fates["Cut"] > 0
-    assert (account.captured, account.delivered) == (300 + 40 * 3 * len(BAD_LINES),) * 2
+        proxy.switch(Pass())
+        sender.boxes(3)  # what came through in the end may be too old to be shown as current
+        account = sender.wait_empty()
+    assert (account.captured, account.delivered) == (300 + 40 * 3 * len(BAD_LINES) + 3,) * 2
     assert ids_in(each_server, subsystem) == sender.ids()
     assert sorted(current(each_server, subsystem)) == ["fu-0", "fu-1", "fu-2"]
 

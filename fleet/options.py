@@ -1,0 +1,133 @@
+"""The options that several commands of `hltmode fleet` share, and what they come to."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeVar
+
+import click
+
+from contract.errors import ConfigError
+from contract.modes import Wanted
+from fleet.hosts import Place, read_places
+from fleet.rollout import Ramp
+from fleet.selection import Choice
+
+STORE: Final = Path("~/.local/state/hltmode/fleet.sqlite")
+Command = TypeVar("Command", bound=Callable[..., Any])
+TO: Final = {"cloud": Wanted.CLOUD, "hlt": Wanted.HLT}
+
+
+class Farm(NamedTuple):
+    """Where operations are kept, which nodes there are, and what the tool bears to be let in."""
+
+    store: Path
+    places: dict[str, Place]
+    token: str
+
+
+class Order(NamedTuple):
+    """Who orders an operation, why, and how it goes."""
+
+    who: str
+    reason: str
+    most: int | None
+    percent: float | None
+    keep: int
+    prefer_idle: bool
+    ramp: Ramp
+    limit_s: float | None
+    hurry: bool
+    deadline_s: float | None
+
+    def choice(self, to: Wanted) -> Choice:
+        """Returns which nodes it takes."""
+        return Choice(to=to, count=self.most, percent=self.percent, keep=self.keep, prefer_idle=self.prefer_idle)
+
+
+def of_farm(command: Command) -> Command:
+    """Adds the options about the farm; the command gets them as `farm`."""
+
+    @click.option(
+        "--store",
+        type=click.Path(path_type=Path),
+        default=STORE,
+        show_default=True,
+        envvar="HLTMODE_FLEET_STORE",
+        help="The file with all operations.",
+    )
+    @click.option(
+        "--nodes",
+        "nodes_file",
+        type=click.Path(path_type=Path),
+        envvar="HLTMODE_FLEET_NODES",
+        help="The farm's nodes: lines `host appliance [address[:port]]`. Without it names are asked at port 9000.",
+    )
+    @click.option(
+        "--token-file",
+        type=click.Path(path_type=Path),
+        envvar="HLTMODE_FLEET_TOKEN_FILE",
+        help="Its first line is borne as bearer token.",
+    )
+    @wraps(command)
+    def with_farm(*arguments: Any, store: Path, nodes_file: Path | None, token_file: Path | None, **more: Any) -> Any:
+        places = read_places(nodes_file) if nodes_file else {}
+        farm = Farm(store.expanduser(), places, _token(token_file) if token_file else "")
+        return command(*arguments, farm=farm, **more)
+
+    return with_farm  # type: ignore[return-value]  # click's decorators keep the type that they are given
+
+
+def of_order(command: Command) -> Command:
+    """Adds the options of an operation; the command gets them as `order`."""
+
+    @click.option("--who", default=getpass.getuser, help="Who orders it. [default: your user name]")
+    @click.option("--reason", default="", help="Why; every node's journal keeps it.")
+    @click.option("--count", "most", type=click.IntRange(min=1), help="So many of the nodes.")
+    @click.option("--percent", type=click.FloatRange(0.0, 100.0, min_open=True), help="Such a share of the nodes.")
+    @click.option("--keep", type=click.IntRange(min=0), default=0, help="So many stay in HLT in each appliance.")
+    @click.option("--prefer", type=click.Choice(["idle"]), help="Nodes with the fewest jobs first.")
+    @click.option("--ramp", default="100%", show_default=True, help="Stages: counts or shares, such as 1,5%,25%,100%.")
+    @click.option("--pause", "pause_s", type=click.FloatRange(min=0.0), default=0.0, help="Seconds between stages.")
+    @click.option("--in-flight", type=click.IntRange(min=1), default=1500, show_default=True, help="Under way at once.")
+    @click.option("--per-second", type=click.FloatRange(0.1), default=1000.0, show_default=True, help="Asked a second.")
+    @click.option(
+        "--stop-share",
+        type=click.FloatRange(0.0, 1.0),
+        default=0.1,
+        show_default=True,
+        help="Asks nobody more when a greater share of those that ended is bad.",
+    )
+    @click.option("--limit", "limit_s", type=click.FloatRange(1.0), help="Seconds for each node. [default: 240 or 120]")
+    @click.option("--hurry", is_flag=True, help="Without waiting for two more lumisections.")
+    @click.option(
+        "--deadline", "deadline_s", type=click.FloatRange(1.0, 86400.0), help="Seconds; then jobs are killed."
+    )
+    @wraps(command)
+    def with_order(*arguments: Any, **more: Any) -> Any:
+        given = {name: more.pop(name) for name in
+                 ("who", "reason", "most", "percent", "keep", "limit_s", "hurry", "deadline_s")}  # fmt: skip
+        if given["most"] and given["percent"]:
+            raise click.UsageError("--count or --percent, not both")
+        ramp = Ramp(
+            stages=tuple(part.strip() for part in more.pop("ramp").split(",")),
+            pause_s=more.pop("pause_s"),
+            in_flight=more.pop("in_flight"),
+            per_s=more.pop("per_second"),
+            bad_share=more.pop("stop_share"),
+            bad_at_least=2,
+        )
+        order = Order(prefer_idle=more.pop("prefer") == "idle", ramp=ramp, **given)
+        return command(*arguments, order=order, **more)
+
+    return with_order  # type: ignore[return-value]  # click's decorators keep the type that they are given
+
+
+def _token(path: Path) -> str:
+    try:
+        return path.read_text().splitlines()[0].strip()
+    except (OSError, IndexError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: holds no token ({error})") from error

@@ -1,0 +1,66 @@
+"""From an order to an operation: who is there, who is asked, and what it would mean."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from contract.modes import Wanted
+from fleet.client import connected
+from fleet.hosts import place_of
+from fleet.operation import LIMITS_S, Operation, new_id
+from fleet.options import Farm, Order
+from fleet.plan import Plan, plan, times_s
+from fleet.selection import select
+from fleet.standing import NodeState
+from fleet.store import Store
+from fleet.survey import candidates, cursors, survey
+
+
+class Ordered:
+    """An operation that is not begun yet, its plan, and up to where each journal is known."""
+
+    def __init__(self, operation: Operation, made: Plan, known: dict[str, int]) -> None:
+        self.operation = operation
+        self.plan = made
+        self._cursors = known
+
+    def begin(self, store: Store) -> Operation:
+        """Puts the operation on disk. Raises Taken."""
+        nodes = [NodeState(host=host, request_id=self.operation.id) for host in self.operation.order]
+        store.begin(self.operation, nodes, {host: self._cursors.get(host, 0) for host in self.operation.order})
+        return self.operation
+
+
+async def ordered(
+    farm: Farm,
+    store: Store,
+    hosts: Sequence[str],
+    to: Wanted,
+    order: Order,
+    *,
+    of: str = "",
+    tell: Callable[[int], None],
+) -> Ordered:
+    """Looks at all `hosts` and returns what the order comes to. Raises NothingToDo or BadRamp."""
+    async with connected(farm.token) as client:
+        looks = await survey(client, hosts, farm.places, tell)
+    seen = candidates(looks, farm.places, store.holds())
+    chosen = select(seen, order.choice(to))
+    operation = Operation(
+        id=new_id(),
+        to=to,
+        who=order.who,
+        reason=order.reason,
+        created_s=time.time(),
+        order=chosen.hosts,
+        places={host: place_of(host, farm.places) for host in chosen.hosts},
+        ramp=order.ramp,
+        limit_s=order.limit_s or LIMITS_S[to],
+        hurry=order.hurry,
+        deadline_s=order.deadline_s,
+        of=of,
+    )
+    earlier = [each for each in store.operations() if each.to is to]
+    times = [took for each in earlier for took in times_s(store.nodes(each).values())]
+    return Ordered(operation, plan(to, chosen.hosts, chosen.left_out, seen, order.ramp, times), cursors(looks))

@@ -1,0 +1,113 @@
+"""What an operation would mean, which nodes are meant, and what is kept of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from contract.modes import Mode, Wanted
+from fleet.hosts import BadHosts, Place, expand, folded, place_of, read_places
+from fleet.operation import Operation, changed, new_id
+from fleet.plan import plan, times_s
+from fleet.rollout import Ramp
+from fleet.selection import Candidate
+from fleet.standing import NodeState, Standing
+from fleet.store import NoSuchOperation, Store, Taken
+
+HOSTS = tuple(f"fu-{number}" for number in range(1, 11))
+
+
+def operation(*hosts: str, name: str = "") -> Operation:
+    return Operation(
+        id=name or new_id(), to=Wanted.CLOUD, who="anna", reason="", created_s=1.0, order=hosts,
+        places={host: Place(host) for host in hosts}, limit_s=240.0,
+    )  # fmt: skip
+
+
+def waiting(order: Operation) -> list[NodeState]:
+    return [NodeState(host=host, request_id=order.id) for host in order.order]
+
+
+def test_a_plan_tells_jobs_and_what_stays_in_hlt_stage_by_stage() -> None:
+    seen = [Candidate(host=host, mode=Mode.HLT, jobs=2 if host != "fu-3" else None) for host in HOSTS]
+    made = plan(Wanted.CLOUD, HOSTS[:4], {"fu-9": "on hold"}, seen, Ramp(stages=("1", "100%")), [10.0, 20.0, 300.0])
+    assert [stage.hosts for stage in made.stages] == [HOSTS[:1], HOSTS[1:4]]
+    assert [stage.hlt_after for stage in made.stages] == [9, 6]
+    assert [(stage.jobs, stage.jobs_unknown) for stage in made.stages] == [(2, 0), (4, 1)]
+    assert (made.median_s, made.hlt_before, made.nodes) == (20.0, 10, 10)
+
+
+def test_a_way_back_adds_what_is_away() -> None:
+    seen = [Candidate(host="fu-1", mode=Mode.HLT), Candidate(host="fu-2", mode=Mode.CLOUD), Candidate(host="fu-3")]
+    made = plan(Wanted.HLT, ("fu-1", "fu-2", "fu-3"), {}, seen, Ramp(), [])
+    assert [stage.hlt_after for stage in made.stages] == [3]
+    assert made.median_s is None
+
+
+def test_only_nodes_that_arrived_tell_how_long_it_takes() -> None:
+    done = NodeState(host="a", request_id="x", standing=Standing.DONE, asked_s=10.0, ended_s=40.0)
+    stuck = NodeState(host="b", request_id="x", standing=Standing.STUCK, asked_s=10.0, ended_s=400.0)
+    assert times_s([done, stuck]) == [30.0]
+
+
+def test_an_undo_takes_what_was_or_may_have_been_moved() -> None:
+    stands = {
+        standing.value: NodeState(host=standing.value, request_id="x", standing=standing) for standing in Standing
+    }
+    lost = NodeState(host="lost", request_id="x", standing=Standing.UNREACHABLE, tries=2)
+    moved = set(changed(stands | {"lost": lost}))
+    assert {"done", "failed", "stuck", "going on", "lost"} <= moved
+    assert not moved & {"already", "refused", "superseded", "waiting", "left out", "unreachable"}
+
+
+def test_names_are_clustershells_and_must_be_known() -> None:
+    known = {host: Place(f"{host}:9000") for host in HOSTS}
+    assert expand(["fu-[1-4]!fu-2", "fu-4"], known) == ["fu-1", "fu-3", "fu-4"]
+    assert folded(expand(["fu-[1-4]"], {})) == "fu-[1-4]"
+    with pytest.raises(BadHosts, match="fu-11: not in the file"):
+        expand(["fu-[1-11]"], known)
+
+
+def test_a_file_of_nodes_says_where_they_answer(tmp_path: Path) -> None:
+    path = tmp_path / "nodes"
+    path.write_text("# all\nfu-1 bu-1\nfu-2 bu-1 10.0.0.2\nfu-3 bu-2 10.0.0.3:9001 # moved\n")
+    places = read_places(path)
+    assert [place_of(f"fu-{n}", places).address for n in (1, 2, 3)] == ["fu-1:9000", "10.0.0.2:9000", "10.0.0.3:9001"]
+    assert places["fu-3"].appliance == "bu-2"
+    for bad in ("fu-1\n", "fu-1 bu-1\nfu-1 bu-1\n", "-x bu-1\n"):
+        path.write_text(bad)
+        with pytest.raises(BadHosts, match=f"{path}:"):
+            read_places(path)
+
+
+def test_nodes_belong_to_one_operation_at_a_time(tmp_path: Path) -> None:
+    store = Store(tmp_path / "fleet.sqlite")
+    first, second = operation("fu-1", "fu-2"), operation("fu-2", "fu-3")
+    store.begin(first, waiting(first), {"fu-1": 7})
+    with pytest.raises(Taken, match="anna has 1 of these nodes"):
+        store.begin(second, waiting(second), {})
+    assert store.operations() == [first]
+    assert store.cursors(first) == {"fu-1": 7}
+    assert list(store.nodes(first)) == ["fu-1", "fu-2"]
+    with pytest.raises(NoSuchOperation):
+        store.operation("op-x")
+    store.close()
+
+
+def test_one_process_runs_an_operation_and_a_dead_one_is_no_hindrance(tmp_path: Path) -> None:
+    store = Store(tmp_path / "fleet.sqlite")
+    order = operation("fu-1")
+    store.begin(order, waiting(order), {})
+    store.run(order)
+    store.run(order)
+    assert store.runs(order)
+    store._connection.execute("UPDATE runners SET pid = ?", (os.getppid(),))
+    with pytest.raises(Taken, match="runs it"):
+        store.run(order)
+    store._connection.execute("UPDATE runners SET alive_s = 0")
+    store.run(order)
+    store.leave(order)
+    assert not store.runs(order)
+    store.close()

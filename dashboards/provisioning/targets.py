@@ -15,14 +15,23 @@ PORT: Final = Collector().metrics_port
 
 
 class Target(NamedTuple):
-    """A collector: the name of its host as its own configuration has it, and its appliance."""
+    """A collector: its host as its own configuration names it, its appliance, and its address if that is another."""
 
     host: str
     appliance: str
+    address: str = ""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What its own series say too."""
+        return {"host": self.host, "appliance": self.appliance}
 
 
 def read_hosts(text: str, where: str) -> list[Target]:
-    """Returns the targets of lines `host appliance`; `#` begins a comment. Raises Unreadable with file and line."""
+    """Returns the targets of the fleet tool's file: lines `host appliance [address[:port]]`; `#` begins a comment.
+
+    The port is the switcher's, so it is left out. Raises Unreadable with file and line.
+    """
     lines: dict[str, int] = {}
     found = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -42,15 +51,19 @@ def read_hosts(text: str, where: str) -> list[Target]:
 def target_file(targets: Iterable[Target], *, port: int = PORT, domain: str = "") -> str:
     """Returns the JSON for file_sd_configs, a line for each target, at host.domain:port."""
     groups = (
-        {"targets": [f"{each.host}{'.' if domain else ''}{domain}:{port}"], "labels": each._asdict()}
-        for each in targets
+        {"targets": [f"{each.address or _named(each.host, domain)}:{port}"], "labels": each.labels} for each in targets
     )
     return "[\n" + ",\n".join(f"  {json.dumps(group)}" for group in groups) + "\n]\n"
 
 
+def _named(host: str, domain: str) -> str:
+    return f"{host}.{domain}" if domain else host
+
+
 def _target(words: list[str], where: str) -> Target:
-    if len(words) != len(Target._fields):
-        raise Unreadable(f"{where}: {' '.join(words)}: write it as `host appliance`")
+    if not 2 <= len(words) <= len(Target._fields):
+        raise Unreadable(f"{where}: {' '.join(words)}: write it as `host appliance [address[:port]]`")
+    words = [*words[:2], *(word.rpartition(":")[0] or word for word in words[2:])]
     for word in words:
         try:
             msgspec.convert(word, HostName)

@@ -232,6 +232,13 @@ def test_targets_are_written_as_a_whole(tmp_path: Path) -> None:
     assert OUTPUT.match("prometheus/targets/*.json")
 
 
+def test_the_fleet_tools_file_serves_as_it_is() -> None:
+    found = read_hosts("fu-1 bu-1 10.0.0.1:9000\nfu-2 bu-1 10.0.0.2\n", "farm.txt")
+    groups = json.loads(target_file(found))
+    assert [group["targets"] for group in groups] == [[f"10.0.0.1:{PORT}"], [f"10.0.0.2:{PORT}"]]
+    assert groups[0]["labels"] == {"host": "fu-1", "appliance": "bu-1"}
+
+
 def test_a_port_and_a_domain_change_the_address_and_not_the_labels() -> None:
     (group,) = json.loads(target_file([Target("fu-1", "bu-1")], port=9110, domain="farm.example"))
     assert group == {"targets": ["fu-1.farm.example:9110"], "labels": {"host": "fu-1", "appliance": "bu-1"}}
@@ -240,8 +247,8 @@ def test_a_port_and_a_domain_change_the_address_and_not_the_labels() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("fu-1 bu-1\nfu-2\n", 2, "write it as `host appliance`"),
-        ("fu-1 bu-1 more\n", 1, "write it as `host appliance`"),
+        ("fu-1 bu-1\nfu-2\n", 2, "write it as `host appliance [address[:port]]`"),
+        ("fu-1 bu-1 10.0.0.1 more\n", 1, "write it as `host appliance [address[:port]]`"),
         ("\n# none\nfu_1! bu-1\n", 3, "'fu_1!' is no host name"),
         ("fu-1:9109 bu-1\n", 1, "'fu-1:9109' is no host name"),
         ("fu-1 bu-1\nfu-2 bu-1\nfu-1 bu-2\n", 3, "fu-1 stands in line 1 already"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
@@ -235,16 +236,19 @@ def _again(operation: Operation, hosts: Sequence[str], to: Wanted, farm: Farm, o
 
 
 def _run(store: Store, operation: Operation, farm: Farm, *, as_json: bool) -> None:
-    """Runs an operation and ends with its exit code; Ctrl-C leaves it for `watch`."""
+    """Runs an operation and ends with its exit code; Ctrl-C and SIGTERM leave it for `watch`."""
 
     async def run(view: View) -> Operation:
+        task = asyncio.current_task()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, lambda: task and task.cancel())
         async with connected(farm.token) as client:
             return await Engine(store, operation, client, view.tell).run()
 
     try:
         with View(new_console(), as_json=as_json) as view:
             operation = asyncio.run(run(view))
-    except KeyboardInterrupt:
+    except asyncio.CancelledError:
         waiting = sum(node.standing is Standing.WAITING for node in store.nodes(operation).values())
         words = f"detached: {waiting} nodes wait to be asked; those that were asked go on by themselves"
         click.echo(f"{operation.id} {words}; `hltmode fleet watch {operation.id}` comes back", err=True)

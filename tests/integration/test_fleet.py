@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +83,9 @@ def test_each_node_ends_where_it_really_is_and_undo_brings_back_what_was_moved(f
 def test_a_tool_that_is_killed_is_carried_on_without_asking_anew(fleet: Fleet) -> None:
     node = fleet.nodes["fu-1"]
     node.work_on(100, closed=3)
-    process = subprocess.Popen(
-        fleet.command("exclude", "fu-1", "fu-2", "--limit", "60", "--json"), stdout=subprocess.PIPE, text=True
-    )
-    node.wait_mode(Mode.ACTIVATING_CLOUD)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert process.stdout is not None
-    process.stdout.close()
+    with running(fleet.command("exclude", "fu-1", "fu-2", "--limit", "60")) as process:
+        node.wait_mode(Mode.ACTIVATING_CLOUD)
+        process.kill()
     node.told_to_stop()
     for lumisection in (4, 5):
         node.close_lumisection(100, lumisection)
@@ -99,25 +95,32 @@ def test_a_tool_that_is_killed_is_carried_on_without_asking_anew(fleet: Fleet) -
     assert len({record.id for record in node.requests()}) == 1
 
 
-def test_a_second_operator_hears_who_holds_the_nodes(fleet: Fleet) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_operator_hears_who_holds_the_nodes_and_the_first_can_look_away(fleet: Fleet, number: int) -> None:
     node = fleet.nodes["fu-1"]
     node.work_on(100, closed=3)
-    first = subprocess.Popen(
-        fleet.command("exclude", "fu-1", "--limit", "60", "--who", "anna"), stdout=subprocess.PIPE, text=True
-    )
-    node.wait_mode(Mode.ACTIVATING_CLOUD)
-    second = fleet.run("include", "fu-[1-2]", "--who", "ben")
-    assert second.returncode == 4
-    assert "anna has 1 of these nodes (fu-1)" in second.stderr
-    first.send_signal(signal.SIGINT)
-    assert first.wait(20) == 11
-    assert first.stdout is not None
-    assert "fu" not in first.stdout.read().replace("fu-1", "")
-    first.stdout.close()
+    with running(fleet.command("exclude", "fu-1", "--limit", "60", "--who", "anna")) as first:
+        node.wait_mode(Mode.ACTIVATING_CLOUD)
+        second = fleet.run("include", "fu-[1-2]", "--who", "ben")
+        assert second.returncode == 4
+        assert "anna has 1 of these nodes (fu-1)" in second.stderr
+        first.send_signal(number)
+        assert first.wait(20) == 11
+        assert "detached: 0 nodes wait to be asked" in first.communicate()[0]
     node.told_to_stop()
     for lumisection in (4, 5):
         node.close_lumisection(100, lumisection)
     assert fleet.run("watch", "last").returncode == 0
+
+
+@contextmanager
+def running(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """Yields a process, which is gone at the end."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_the_end_of_a_run_is_a_file_in_the_watch_directory(new_node: Callable[..
     """The daemon is held still, so that the file can be seen before it is taken."""
     node = new_node(overlay={"igniter": {"command": ["/bin/true"]}})
     node.start()
-    wait_for("rest", lambda: node.state()["asked"] is None)
+    wait_for("rest", lambda: (node.status()["mode"], node.status()["vms"]) == ("cloud", "up"))
     node.paths.state.unlink()
     (node.paths.state / "x").mkdir(parents=True)
     node.cgi("start", "?run=5")

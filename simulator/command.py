@@ -54,6 +54,47 @@ def bu(**options: object) -> None:
     run(Settings(**options))  # type: ignore[arg-type]  # click has checked what it passes on
 
 
+@simulate.command(short_help="A farm of many nodes in one process.")
+@click.option("--nodes", type=click.IntRange(1, 20_000), default=20, show_default=True, help="How many.")
+@click.option("--first", default="127.1.0.1", show_default=True, metavar="ADDRESS", help="Of the first; then upwards.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=9000, show_default=True, help="Of all; 0: any, each its own."
+)
+@click.option("--speed", type=POSITIVE, default=1.0, show_default=True, help="How much faster time passes there.")
+@click.option("--faults", default="", metavar="MIX", help="Such as slow=5%,dead=2: shares or numbers of nodes.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Who has which fault, and how long things take.")
+@click.option(
+    "--hosts", type=click.Path(dir_okay=False, path_type=Path), help="Write `host appliance address:port` there."
+)
+@click.option("--control", type=click.IntRange(0, 65535), help="Port on 127.0.0.1 for GET /truth; 0: any.")
+def farm(**options: object) -> None:
+    """A farm of nodes, each at its own loopback address, that answer as switchers do.
+
+    Each runs the switcher's own machine; jobs, merge script and cloud tool are simulated, and all nodes work in one run
+    that goes on. They keep everything in memory. Lumisections last 23.31 s, so nodes leave after about a minute.
+    Serves from the line with the word ready until SIGTERM.
+
+    \b
+    Faults, one a node at most:
+      slow          every phase takes three times as long
+      refuses       the cloud tool has no VM stack: refused with the reason
+      refuses-late  the same, after the caller was told that it is accepted
+      hangs         one job ends for nothing but SIGKILL: stuck in the end
+      dead          refuses connections
+      silent        takes connections and never answers
+      loses         does what it is asked, but hangs up before the answer
+      lies          publishes cloud, but no VM comes up: vms_failed
+      old           unmodified hltd: its CGI URLs only
+
+    \b
+    Example:
+      hltmode simulate farm --nodes 1500 --speed 10 --faults slow=5%,dead=1% --hosts farm.txt --control 9100
+    """
+    from simulator.node_farm import Settings, run  # noqa: PLC0415 - the other sub-commands need no asyncio
+
+    run(Settings(**options))  # type: ignore[arg-type]  # click has checked what it passes on
+
+
 @simulate.command(context_settings=PASS_ON, short_help="A CMSSW job of one run.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def job(arguments: tuple[str, ...]) -> None:

@@ -18,7 +18,17 @@ from fleet.selection import Choice
 
 STORE: Final = Path("~/.local/state/hltmode/fleet.sqlite")
 Command = TypeVar("Command", bound=Callable[..., Any])
+CODES: Final = (
+    "Exit codes: 0 every node is where it was wanted, 2 wrong usage or no node left, 4 another one has the operation "
+    "or some of the nodes, 5 the store can't be used, 10 some nodes are not, 11 some are still on their way, "
+    "12 stopped, too many were bad, 13 called off."
+)
+PLAIN_CODES: Final = "Exit codes: 0 shown, 2 wrong usage, 5 the store can't be used."
+
 TO: Final = {"cloud": Wanted.CLOUD, "hlt": Wanted.HLT}
+
+hosts_argument = click.argument("hosts", nargs=-1, required=True)
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON lines for machines.")
 
 
 class Farm(NamedTuple):

@@ -1,0 +1,35 @@
+"""The commands that keep nodes out of every operation, and let them in again."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import click
+
+from fleet.hosts import expand, folded
+from fleet.options import Farm, hosts_argument, of_farm
+from fleet.store import Store
+
+
+@click.command(
+    epilog="Example: hltmode fleet hold fu-c2f01-01-01 --reason 'new disk'. Exit codes: 0 done, 2 wrong usage."
+)
+@hosts_argument
+@click.option("--who", default="", help="Who wants it so.")
+@click.option("--reason", required=True, help="Why nobody may switch them.")
+@of_farm
+def hold(hosts: tuple[str, ...], who: str, reason: str, farm: Farm) -> None:
+    """Have no operation take these nodes until they are released."""
+    names = expand(hosts, farm.places)
+    with closing(Store(farm.store)) as store:
+        store.hold(names, who or "somebody", reason)
+    click.echo(f"{len(names)} on hold: {folded(names)}")
+
+
+@click.command(epilog="Example: hltmode fleet release fu-c2f01-01-01. Exit codes: 0 done, 2 wrong usage.")
+@hosts_argument
+@of_farm
+def release(hosts: tuple[str, ...], farm: Farm) -> None:
+    """Let operations take these nodes again."""
+    with closing(Store(farm.store)) as store:
+        click.echo(f"{store.release(expand(hosts, farm.places))} released")

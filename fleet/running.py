@@ -1,0 +1,90 @@
+"""Runs an operation before people's eyes, to its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import closing
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+
+from contract.modes import Wanted
+from fleet.client import connected
+from fleet.engine import Engine
+from fleet.hosts import BadHosts, expand
+from fleet.operation import Operation, counts
+from fleet.options import Farm, Order
+from fleet.ordering import ordered
+from fleet.rollout import EXIT_CODES, Verdict
+from fleet.standing import Standing
+from fleet.store import Store
+from fleet.view import View, new_console, show_plan, show_result
+
+Result = TypeVar("Result")
+
+
+def order_all(hosts: Sequence[str], to: Wanted, farm: Farm, order: Order, *, as_json: bool, of: str = "") -> None:
+    """Has `hosts` go `to` where they are wanted, and ends with the exit code of what came of it."""
+    names = expand(hosts, farm.places)
+    with closing(Store(farm.store)) as store:
+        found = watching(lambda tell: ordered(farm, store, names, to, order, of=of, tell=tell))
+        operation = found.begin(store)
+        if not as_json:
+            show_plan(new_console(), found.plan)
+        run_operation(store, operation, farm, as_json=as_json)
+
+
+def again(operation: Operation, hosts: Sequence[str], to: Wanted, farm: Farm, order: Order, *, as_json: bool) -> None:
+    """Has `hosts` of an earlier operation go `to` somewhere, found where it found them."""
+    if not hosts:
+        raise BadHosts(f"{operation.id}: there is no such node in it")
+    farm = farm._replace(places={host: operation.places[host] for host in hosts})
+    order_all(hosts, to, farm, order, as_json=as_json, of=operation.id)
+
+
+def run_operation(store: Store, operation: Operation, farm: Farm, *, as_json: bool) -> None:
+    """Runs an operation and ends with its exit code; Ctrl-C and SIGTERM leave it for `watch`."""
+
+    async def run(view: View) -> Operation:
+        task = asyncio.current_task()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, lambda: task and task.cancel())
+        async with connected(farm.token) as client:
+            return await Engine(store, operation, client, view.tell).run()
+
+    try:
+        with View(new_console(), as_json=as_json) as view:
+            operation = asyncio.run(run(view))
+    except asyncio.CancelledError:
+        waiting = sum(node.standing is Standing.WAITING for node in store.nodes(operation).values())
+        words = f"detached: {waiting} nodes wait to be asked; those that were asked go on by themselves"
+        click.echo(f"{operation.id} {words}; `hltmode fleet watch {operation.id}` comes back", err=True)
+        sys.exit(EXIT_CODES[Verdict.GOING_ON])
+    end(store, operation, as_json=as_json)
+
+
+def end(store: Store, operation: Operation, *, as_json: bool) -> None:
+    """Shows where an operation has ended, and ends with its exit code."""
+    nodes = store.nodes(operation)
+    if as_json:
+        ended = {standing.value: n for standing, n in counts(nodes.values()).items()}
+        click.echo(json.dumps({"event": "over", "id": operation.id, "verdict": operation.verdict, "nodes": ended}))
+    else:
+        show_result(new_console(), operation, nodes.values())
+    sys.exit(EXIT_CODES[operation.verdict] if operation.verdict else EXIT_CODES[Verdict.GOING_ON])
+
+
+def watching(work: Callable[[Callable[[int], None]], Coroutine[Any, Any, Result]]) -> Result:
+    """Runs `work`, which looks at many nodes, and tells on a terminal how far it is."""
+    console = Console(stderr=True)
+
+    async def run() -> Result:
+        with console.status("looking at the nodes") as words:
+            return await work(lambda n: words.update(f"looking at the nodes: {n}"))
+
+    return asyncio.run(run())

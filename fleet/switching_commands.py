@@ -1,0 +1,116 @@
+"""The commands that have nodes switch, or look after an operation that does."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import click
+import msgspec
+
+from contract.modes import Wanted
+from fleet.hosts import expand
+from fleet.operation import changed
+from fleet.options import CODES, PLAIN_CODES, TO, Farm, Order, hosts_argument, json_option, of_farm, of_order
+from fleet.ordering import ordered
+from fleet.running import again, end, order_all, run_operation, watching
+from fleet.standing import BAD, Standing
+from fleet.store import Store, Taken
+from fleet.view import new_console, show_plan
+
+
+@click.command(epilog=f"Example: hltmode fleet exclude 'fu-c2f[01-40]-[01-08]' --ramp 1,5%,100% --reason gap. {CODES}")
+@hosts_argument
+@of_farm
+@of_order
+@json_option
+def exclude(hosts: tuple[str, ...], farm: Farm, order: Order, as_json: bool) -> None:
+    """Ask nodes to leave for the cloud."""
+    order_all(hosts, Wanted.CLOUD, farm, order, as_json=as_json)
+
+
+@click.command(epilog=f"Example: hltmode fleet include 'fu-c2f[01-40]-[01-08]' --reason 'beam is back'. {CODES}")
+@hosts_argument
+@of_farm
+@of_order
+@json_option
+def include(hosts: tuple[str, ...], farm: Farm, order: Order, as_json: bool) -> None:
+    """Ask nodes to come back to the trigger."""
+    order_all(hosts, Wanted.HLT, farm, order, as_json=as_json)
+
+
+@click.command(epilog=f"Example: hltmode fleet plan cloud 'fu-c2f[01-40]-[01-08]' --keep 5. {PLAIN_CODES}")
+@click.argument("to", type=click.Choice(list(TO)))
+@hosts_argument
+@of_farm
+@of_order
+@json_option
+def plan(to: str, hosts: tuple[str, ...], farm: Farm, order: Order, as_json: bool) -> None:
+    """Show what an operation would do, stage by stage; nobody is asked."""
+    with closing(Store(farm.store)) as store:
+        found = watching(lambda tell: ordered(farm, store, expand(hosts, farm.places), TO[to], order, tell=tell))
+    if as_json:
+        click.echo(msgspec.json.encode(found.plan))
+    else:
+        show_plan(new_console(), found.plan)
+
+
+@click.command(epilog=f"Example: hltmode fleet watch last. {CODES}")
+@click.argument("operation", default="last")
+@of_farm
+@json_option
+def watch(operation: str, farm: Farm, as_json: bool) -> None:
+    """Come back to an operation; one that nobody runs any more is carried on."""
+    with closing(Store(farm.store)) as store:
+        found = store.operation(operation)
+        if found.over:
+            end(store, found, as_json=as_json)
+        if store.runs(found):
+            raise Taken(f"{found.id}: another process runs it and shows it; `cancel` calls it off")
+        run_operation(store, found, farm, as_json=as_json)
+
+
+@click.command(epilog="Example: hltmode fleet cancel last. Exit codes: 0 called off, 2 no such operation.")
+@click.argument("operation")
+@of_farm
+def cancel(operation: str, farm: Farm) -> None:
+    """Have an operation ask nobody any more; nodes that are on their way go on (see `undo`)."""
+    with closing(Store(farm.store)) as store:
+        found = store.operation(operation)
+        if found.over:
+            click.echo(f"{found.id}: is over already: {found.verdict}")
+            return
+        store.call_off(found.id)
+        if not store.runs(found):
+            waiting = [node for node in store.nodes(found).values() if node.standing is Standing.WAITING]
+            words = f"{len(waiting)} nodes are not asked; `hltmode fleet watch {found.id}` settles the rest"
+            click.echo(f"{found.id}: {words}")
+            return
+    click.echo(f"{found.id}: called off")
+
+
+@click.command(epilog=f"Example: hltmode fleet undo last. {CODES}")
+@click.argument("operation")
+@of_farm
+@of_order
+@json_option
+def undo(operation: str, farm: Farm, order: Order, as_json: bool) -> None:
+    """Ask those nodes back that an operation has moved, or may have moved; no others."""
+    with closing(Store(farm.store)) as store:
+        found = store.operation(operation)
+        hosts = changed(store.nodes(found))
+    to = Wanted.HLT if found.to is Wanted.CLOUD else Wanted.CLOUD
+    again(found, hosts, to, farm, order, as_json=as_json)
+
+
+@click.command(epilog=f"Example: hltmode fleet retry last. {CODES}")
+@click.argument("operation")
+@of_farm
+@of_order
+@json_option
+def retry(operation: str, farm: Farm, order: Order, as_json: bool) -> None:
+    """Ask those nodes once more that an operation could not bring where they were wanted."""
+    with closing(Store(farm.store)) as store:
+        found = store.operation(operation)
+        missing = {*BAD, Standing.GOING_ON, Standing.LEFT_OUT}
+        hosts = [host for host, node in store.nodes(found).items() if node.standing in missing]
+    again(found, hosts, found.to, farm, order, as_json=as_json)

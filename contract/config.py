@@ -171,7 +171,7 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
 def load(path: Path | None, *, environment: Mapping[str, str] = os.environ, sets: Iterable[str] = ()) -> NodeConfig:
     """Returns the configuration of `path` (None: the defaults) under environment and flags. Raises ConfigError."""
     where = str(path) if path else "defaults"
-    table = _read(path) if path else {}
+    table = read_table(path) if path else {}
     for name, text in sorted(environment.items()):
         if name.startswith(PREFIX):
             section, _, key = name.removeprefix(PREFIX).lower().partition("_")
@@ -198,12 +198,13 @@ def load(path: Path | None, *, environment: Mapping[str, str] = os.environ, sets
     return config
 
 
-def _read(path: Path) -> Table:
+def read_table(path: Path, option: str = "--config") -> Table:
+    """Returns what a TOML file holds; `option` names another. Raises ConfigError."""
     try:
         with path.open("rb") as file:
             return tomllib.load(file)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name another with --config") from error
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name another with {option}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
 
@@ -223,7 +224,7 @@ def _known_keys(table: Table, where: str) -> None:
     sections = {field.name: field.type for field in msgspec.structs.fields(NodeConfig)} | {"sink": Sink}
     for section, inner in table.items():
         if section not in sections:
-            raise ConfigError(f"{where}: [{section}] is unknown{_nearest(section, sections)}")
+            raise ConfigError(f"{where}: [{section}] is unknown{nearest(section, sections)}")
         tables = inner if section == "sink" else [inner]
         if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
             written = "[[sink]]" if section == "sink" else f"[{section}]"
@@ -231,7 +232,7 @@ def _known_keys(table: Table, where: str) -> None:
         keys = sections[section].__struct_fields__
         for key in (key for each in tables for key in each):
             if key not in keys:
-                raise ConfigError(f"{where}: {section}.{key} is unknown{_nearest(key, keys)}")
+                raise ConfigError(f"{where}: {section}.{key} is unknown{nearest(key, keys)}")
 
 
 def _check_sinks(sinks: Iterable[Sink], where: str) -> None:
@@ -245,6 +246,7 @@ def _check_sinks(sinks: Iterable[Sink], where: str) -> None:
             raise ConfigError(f"{where}: sink {sink.name}: username_file with password_file, or api_key_file alone")
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Returns what was perhaps meant by `word`, as the end of an error's line."""
     near = difflib.get_close_matches(word, list(known), 1)
     return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"

@@ -66,8 +66,6 @@ class Engine:
                 self._turn()
                 await asyncio.sleep(TICK_S)
                 self._save()
-            for task in self._tasks.values():
-                task.cancel()
             stopped = self.doing is Doing.STOPPED
             called_off = self.operation.called_off
             if stopped or called_off:
@@ -79,6 +77,9 @@ class Engine:
             self._tell(self)
             return self.operation
         finally:
+            # A visit that outlives its engine could ask a node anew that was asked back meanwhile.
+            for task in self._tasks.values():
+                task.cancel()
             self._store.leave(self.operation)
 
     def _over(self) -> bool:

@@ -14,7 +14,7 @@ from contract.request import Request
 from contract.times import iso
 from fleet.hosts import Place
 from fleet.rollout import Ramp, Verdict
-from fleet.standing import NodeState, Standing
+from fleet.standing import CalledOff, NodeState, Standing, step
 
 LIMITS_S = {Wanted.CLOUD: 240.0, Wanted.HLT: 120.0}  # what known callers wait (hltd contract)
 
@@ -69,6 +69,12 @@ def changed(nodes: Mapping[str, NodeState]) -> list[str]:
     """Returns the nodes that this operation has moved, or may have: what an undo must ask back."""
     moved = {Standing.DONE, Standing.FAILED, Standing.STUCK, Standing.GOING_ON, Standing.SWITCHING, Standing.ASKED}
     return [host for host, node in nodes.items() if node.standing in moved or (node.tries and _unsettled(node))]
+
+
+def given_up(operation: Operation, nodes: Iterable[NodeState], now_s: float) -> tuple[Operation, list[NodeState]]:
+    """Returns an operation that is over at once, and its nodes: who waited is left out, the others go on unwatched."""
+    left = [step(node, CalledOff(), operation.to, now_s) for node in nodes]
+    return msgspec.structs.replace(operation, called_off=True, verdict=Verdict.CALLED_OFF), left
 
 
 def _unsettled(node: NodeState) -> bool:

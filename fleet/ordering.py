@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from contract.modes import Wanted
-from fleet.client import connected
+from fleet.client import Look, connected
 from fleet.hosts import place_of
 from fleet.operation import LIMITS_S, Operation, new_id
 from fleet.options import Farm, Order
@@ -15,6 +16,8 @@ from fleet.selection import select
 from fleet.standing import NodeState
 from fleet.store import Store
 from fleet.survey import candidates, cursors, survey
+
+EARLIER: Final = 20  # operations of which it is remembered how long a node takes
 
 
 class Ordered:
@@ -45,6 +48,13 @@ async def ordered(
     """Looks at all `hosts` and returns what the order comes to. Raises NothingToDo or BadRamp."""
     async with connected(farm.token) as client:
         looks = await survey(client, hosts, farm.places, tell)
+    return ordered_as_seen(farm, store, looks, to, order, of=of)
+
+
+def ordered_as_seen(
+    farm: Farm, store: Store, looks: Mapping[str, Look], to: Wanted, order: Order, *, of: str = ""
+) -> Ordered:
+    """Returns what the order comes to for nodes that were seen before. Raises NothingToDo or BadRamp."""
     seen = candidates(looks, farm.places, store.holds())
     chosen = select(seen, order.choice(to))
     operation = Operation(
@@ -62,5 +72,5 @@ async def ordered(
         of=of,
     )
     earlier = [each for each in store.operations() if each.to is to]
-    times = [took for each in earlier for took in times_s(store.nodes(each).values())]
+    times = [took for each in earlier[-EARLIER:] for took in times_s(store.nodes(each).values())]
     return Ordered(operation, plan(to, chosen.hosts, chosen.left_out, seen, order.ramp, times), cursors(looks))

@@ -70,7 +70,7 @@ class Store:
 
     def begin(self, operation: Operation, nodes: Iterable[NodeState], cursors: dict[str, int]) -> None:
         """Puts a new operation there. Raises Taken when another one that is not over has some of its nodes."""
-        with self._transaction():
+        with self.transaction():
             for other in self.operations(over=False):
                 if both := set(other.order) & set(operation.order):
                     some = ", ".join(sorted(both)[:3])
@@ -84,7 +84,9 @@ class Store:
 
     def save(self, operation: Operation, nodes: Iterable[NodeState], cursors: dict[str, int] | None = None) -> None:
         """Puts what has changed on disk."""
-        with self._transaction():
+        with self.transaction():
+            if not operation.called_off and self.operation(operation.id).called_off:
+                operation = msgspec.structs.replace(operation, called_off=True)  # by another process, a moment ago
             self._put_operation(operation)
             self._put_nodes(operation.id, nodes)
             self._put_cursors(operation.id, cursors or {})
@@ -117,14 +119,14 @@ class Store:
 
     def call_off(self, name: str) -> Operation:
         """Has an operation ask nobody any more, whoever runs it."""
-        with self._transaction():
+        with self.transaction():
             operation = msgspec.structs.replace(self.operation(name), called_off=True)
             self._put_operation(operation)
         return operation
 
     def run(self, operation: Operation) -> None:
         """Takes the operation for this process. Raises Taken while another one runs it."""
-        with self._transaction():
+        with self.transaction():
             row = self._connection.execute(
                 "SELECT pid, alive_s FROM runners WHERE operation = ?", (operation.id,)
             ).fetchone()
@@ -147,14 +149,14 @@ class Store:
 
     def hold(self, hosts: Iterable[str], who: str, reason: str) -> None:
         """Has no operation take these nodes."""
-        with self._transaction():
+        with self.transaction():
             self._connection.executemany(
                 "INSERT OR REPLACE INTO holds VALUES (?, ?, ?, ?)", [(host, who, reason, time.time()) for host in hosts]
             )
 
     def release(self, hosts: Iterable[str]) -> int:
         """Lets operations take these nodes again; returns how many were held."""
-        with self._transaction():
+        with self.transaction():
             done = self._connection.executemany("DELETE FROM holds WHERE host = ?", [(host,) for host in hosts])
         return done.rowcount
 
@@ -175,8 +177,17 @@ class Store:
         rows = [(operation, host, seq) for host, seq in cursors.items()]
         self._connection.executemany("INSERT OR REPLACE INTO cursors VALUES (?, ?, ?)", rows)
 
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The file, for what others keep in tables of their own."""
+        return self._connection
+
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
+        """Has all that is written within it be there, or none; one within another is part of that one."""
+        if self._connection.in_transaction:
+            yield
+            return
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield

@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from contract.modes import Mode, Wanted
 from fleet.hosts import BadHosts, Place, expand, folded, place_of, read_places
-from fleet.operation import Operation, changed, new_id
+from fleet.operation import Operation, changed, given_up, new_id
 from fleet.plan import plan, times_s
 from fleet.rollout import Ramp
 from fleet.selection import Candidate
@@ -94,6 +95,36 @@ def test_nodes_belong_to_one_operation_at_a_time(tmp_path: Path) -> None:
     with pytest.raises(NoSuchOperation):
         store.operation("op-x")
     store.close()
+
+
+def test_a_call_off_is_not_overwritten_by_the_process_that_runs_the_operation(tmp_path: Path) -> None:
+    store = Store(tmp_path / "fleet.sqlite")
+    order = operation("fu-1", "fu-2")
+    store.begin(order, waiting(order), {})
+    store.call_off(order.id)
+    store.save(order, waiting(order)[:1])
+    assert store.operation(order.id).called_off
+    store.close()
+
+
+def test_what_is_written_together_is_there_or_not(tmp_path: Path) -> None:
+    store = Store(tmp_path / "fleet.sqlite")
+    order = operation("fu-1")
+    with pytest.raises(KeyError), store.transaction():
+        store.begin(order, waiting(order), {})
+        raise KeyError
+    assert store.operations() == []
+    store.close()
+
+
+def test_an_operation_that_is_given_up_asks_nobody_more_and_forgets_nobody(tmp_path: Path) -> None:
+    order = operation("fu-1", "fu-2")
+    first, second = waiting(order)
+    asked = replace(second, standing=Standing.SWITCHING, tries=1)
+    over, nodes = given_up(order, [first, asked], 5.0)
+    assert (over.over, over.called_off) == (True, True)
+    assert [node.standing for node in nodes] == [Standing.LEFT_OUT, Standing.SWITCHING]
+    assert changed({node.host: node for node in nodes}) == ["fu-2"]
 
 
 def test_one_process_runs_an_operation_and_a_dead_one_is_no_hindrance(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from collector.facts import ModeNow
-from contract.box import Box
+from contract.box import OLD_AFTER_S, Box, written_s
 from contract.config import Node
 from contract.journal import SwitchRecord
 from contract.times import iso, unix
@@ -20,9 +20,6 @@ BOX: Final = "box"
 SWITCHOVER: Final = "switchover"
 KINDS: Final = (BOX, SWITCHOVER)
 
-
-# The box is older than a BU accepts, or could not be read (hltd-contract: Box file).
-BOX_OLD_AFTER_S: Final = 10.0
 
 # Of use to the BU only; hltd leaves them out of its index as well (hltd-contract: The central index).
 LEFT_OUT: Final = ("version", "ip")
@@ -38,10 +35,7 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
 
     def date_s(self) -> float | None:
         """Returns when the box was written (Unix seconds), as it says itself."""
-        try:
-            return unix(self.box.fm_date) if self.box else None
-        except ValueError:
-            return None
+        return written_s(self.box)
 
     def age_s(self, now_s: float) -> float | None:
         """Returns how old the box is; a clock that was set back doesn't make it negative."""
@@ -82,7 +76,7 @@ def box_document(seen: Sighting, now: ModeNow, node: Node, now_s: float) -> Capt
         "switch_id": now.switch_id,
         "vms": now.vms,
         "box_age_s": round(age_s, 3) if age_s is not None else None,
-        "box_old": seen.failed or age_s is None or age_s > BOX_OLD_AFTER_S,
+        "box_old": seen.failed or age_s is None or age_s > OLD_AFTER_S,
     }
     known = {name: value for name, value in (box | ours).items() if value is not None and name not in LEFT_OUT}
     return Captured(kind=BOX, host=node.host, time_s=now_s, fields=known)

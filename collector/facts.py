@@ -10,9 +10,9 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
-from contract.box import Box
+from contract.box import Box, box_mode
 from contract.journal import AnyRecord, MoveRecord, RequestRecord, StartRecord, SwitchRecord
-from contract.modes import MODE_OF_CLOUD_STATE, Mode, Vms
+from contract.modes import Mode, Vms
 from contract.request import Verdict
 from contract.times import unix
 
@@ -82,13 +82,6 @@ def mode_now(
         switch_id=journal.switch_id if journal.seq else box.switch_id if box else None,
         vms=journal.vms or (box.vms if box else None),
     )
-
-
-def box_mode(box: Box | None) -> Mode | None:
-    """Returns the mode that a box file tells: ours says it, of unmodified hltd's it follows from `cloudState`."""
-    if box is None:
-        return None
-    return box.mode or MODE_OF_CLOUD_STATE.get(box.cloudState)
 
 
 def _seen_since(mode: Mode, before: ModeNow, published: Published | None, now_s: float) -> float:

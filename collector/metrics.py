@@ -14,12 +14,12 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from collector.documents import KINDS
-from collector.facts import box_mode
 from collector.log.ledger import Account
 from collector.log.store import DROPPED_AGE, DROPPED_BYTES, DROPPED_UNWRITTEN, MADE
 from collector.mode_series import ModeRow, mode_series
 from collector.shipping.metrics import SinkMetrics, account_series
 from collector.sources.looks import NodeLook, Switched
+from contract.box import box_mode
 from contract.config import Node, Role, Switch
 from contract.journal import PHASES
 from contract.metric_names import (

@@ -14,10 +14,14 @@ from typing import Final
 import msgspec
 
 from contract.errors import Unreadable
-from contract.modes import Mode, Vms
+from contract.modes import MODE_OF_CLOUD_STATE, Mode, Vms
+from contract.times import unix
 
 VERSION: Final = 5
 LARGEST_BYTES: Final = 1 << 20
+
+# A BU passes over a box that is older (hltd-contract: Box file).
+OLD_AFTER_S: Final = 10.0
 
 
 class RunStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +97,21 @@ class BuBox(msgspec.Struct, frozen=True, kw_only=True):
     daqSystem: str = "N/A"
     daqInstance: str = "N/A"
     fuGroup: str = "N/A"
+
+
+def box_mode(box: Box | None) -> Mode | None:
+    """Returns the mode that a box file tells: ours says it, of unmodified hltd's it follows from `cloudState`."""
+    if box is None:
+        return None
+    return box.mode or MODE_OF_CLOUD_STATE.get(box.cloudState)
+
+
+def written_s(box: Box | BuBox | None) -> float | None:
+    """Returns when `box` was written (Unix seconds), as it says itself; None when it does not."""
+    try:
+        return unix(box.fm_date) if box else None
+    except ValueError:
+        return None
 
 
 def parse_box(content: bytes, where: str) -> Box | BuBox:

@@ -58,6 +58,12 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     stuck: bool = False
     switch: Switching | None = None
     runs: tuple[RunJobs, ...] = ()
+    tokens: dict[str, int] = {}
+
+    @property
+    def cores(self) -> int | None:
+        """How many cores it has, whoever they work for; None when it does not say."""
+        return sum(self.tokens.values()) if self.tokens else None
 
     @property
     def jobs(self) -> int:

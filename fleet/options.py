@@ -28,6 +28,7 @@ PLAIN_CODES: Final = "Exit codes: 0 shown, 2 wrong usage, 5 the store can't be u
 TO: Final = {"cloud": Wanted.CLOUD, "hlt": Wanted.HLT}
 
 hosts_argument = click.argument("hosts", nargs=-1, required=True)
+dry_option = click.option("--dry-run", is_flag=True, help="Only show what it would do, as `plan` does.")
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON lines for machines.")
 
 
@@ -47,6 +48,7 @@ class Order(NamedTuple):
     most: int | None
     percent: float | None
     keep: int
+    keep_total: int
     prefer_idle: bool
     ramp: Ramp
     limit_s: float | None
@@ -54,8 +56,17 @@ class Order(NamedTuple):
     deadline_s: float | None
 
     def choice(self, to: Wanted) -> Choice:
-        """Returns which nodes it takes."""
-        return Choice(to=to, count=self.most, percent=self.percent, keep=self.keep, prefer_idle=self.prefer_idle)
+        """Returns which nodes it takes. Raises UsageError for what makes no sense on the way `to` there."""
+        if to is Wanted.HLT and (self.keep or self.keep_total):
+            raise click.UsageError("--keep and --keep-total go with the way to the cloud only")
+        return Choice(
+            to=to,
+            count=self.most,
+            percent=self.percent,
+            keep=self.keep,
+            keep_total=self.keep_total,
+            prefer_idle=self.prefer_idle,
+        )
 
 
 def of_farm(command: Command) -> Command:
@@ -96,10 +107,13 @@ def of_order(command: Command) -> Command:
 
     @click.option("--who", default=getpass.getuser, help="Who orders it. [default: your user name]")
     @click.option("--reason", default="", help="Why; every node's journal keeps it.")
-    @click.option("--count", "most", type=click.IntRange(min=1), help="So many of the nodes.")
-    @click.option("--percent", type=click.FloatRange(0.0, 100.0, min_open=True), help="Such a share of the nodes.")
-    @click.option("--keep", type=click.IntRange(min=0), default=0, help="So many stay in HLT in each appliance.")
-    @click.option("--prefer", type=click.Choice(["idle"]), help="Nodes with the fewest jobs first.")
+    @click.option("--count", "most", type=click.IntRange(min=1), help="So many move; who is there already is not one.")
+    @click.option(
+        "--percent", type=click.FloatRange(0.0, 100.0, min_open=True), help="Such a share of all named moves."
+    )
+    @click.option("--keep", type=click.IntRange(min=0), default=0, help="So many of each appliance stay in HLT.")
+    @click.option("--keep-total", type=click.IntRange(min=0), default=0, help="So many of all nodes named stay in HLT.")
+    @click.option("--prefer", type=click.Choice(["idle"]), help="Nodes with the fewest jobs first: least is lost.")
     @click.option("--ramp", default="100%", show_default=True, help="Stages: counts or shares, such as 1,5%,25%,100%.")
     @click.option("--pause", "pause_s", type=click.FloatRange(min=0.0), default=0.0, help="Seconds between stages.")
     @click.option("--in-flight", type=click.IntRange(min=1), default=1500, show_default=True, help="Under way at once.")
@@ -118,8 +132,8 @@ def of_order(command: Command) -> Command:
     )
     @wraps(command)
     def with_order(*arguments: Any, **more: Any) -> Any:
-        given = {name: more.pop(name) for name in
-                 ("who", "reason", "most", "percent", "keep", "limit_s", "hurry", "deadline_s")}  # fmt: skip
+        names = ("who", "reason", "most", "percent", "keep", "keep_total", "limit_s", "hurry", "deadline_s")
+        given = {name: more.pop(name) for name in names}
         if given["most"] and given["percent"]:
             raise click.UsageError("--count or --percent, not both")
         ramp = Ramp(

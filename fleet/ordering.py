@@ -8,29 +8,36 @@ from typing import Final
 
 from contract.modes import Wanted
 from fleet.client import Look, connected
+from fleet.forecast import times_s
 from fleet.hosts import place_of
 from fleet.operation import LIMITS_S, Operation, new_id
 from fleet.options import Farm, Order
-from fleet.plan import Plan, plan, times_s
-from fleet.selection import select
+from fleet.plan import Plan, plan
+from fleet.selection import Candidate, select
 from fleet.standing import NodeState
 from fleet.store import Store
 from fleet.survey import candidates, cursors, survey
 
-EARLIER: Final = 20  # operations of which it is remembered how long a node takes
+EARLIER: Final = 20  # operations: what took longer ago says less
 
 
 class Ordered:
-    """An operation that is not begun yet, its plan, and up to where each journal is known."""
+    """An operation that is not begun yet, its plan, how its nodes were seen, and up to where each journal is known."""
 
-    def __init__(self, operation: Operation, made: Plan, known: dict[str, int]) -> None:
+    def __init__(self, operation: Operation, made: Plan, seen: Sequence[Candidate], known: dict[str, int]) -> None:
         self.operation = operation
         self.plan = made
+        self._seen = {each.host: each for each in seen}
         self._cursors = known
 
     def begin(self, store: Store) -> Operation:
         """Puts the operation on disk. Raises Taken."""
-        nodes = [NodeState(host=host, request_id=self.operation.id) for host in self.operation.order]
+        nodes = [
+            NodeState(
+                host=host, request_id=self.operation.id, mode=self._seen[host].mode, certain=self._seen[host].certain
+            )
+            for host in self.operation.order
+        ]
         store.begin(self.operation, nodes, {host: self._cursors.get(host, 0) for host in self.operation.order})
         return self.operation
 
@@ -71,6 +78,16 @@ def ordered_as_seen(
         deadline_s=order.deadline_s,
         of=of,
     )
-    earlier = [each for each in store.operations() if each.to is to]
-    times = [took for each in earlier[-EARLIER:] for took in times_s(store.nodes(each).values())]
-    return Ordered(operation, plan(to, chosen.hosts, chosen.left_out, seen, order.ramp, times), cursors(looks))
+    times = earlier_s(store, operation)
+    made = plan(to, chosen.hosts, chosen.left_out, seen, order.ramp, times, operation.limit_s)
+    return Ordered(operation, made, seen, cursors(looks))
+
+
+def earlier_s(store: Store, operation: Operation) -> list[float]:
+    """Returns how long nodes took in the newest operations of the same kind before `operation`."""
+    alike = [
+        each
+        for each in store.operations(over=True)
+        if each.to is operation.to and each.hurry is operation.hurry and each.id != operation.id
+    ]
+    return [took for each in alike[-EARLIER:] for took in times_s(store.nodes(each).values())]

@@ -11,6 +11,7 @@ from contextlib import closing
 from typing import Any, TypeVar
 
 import click
+import msgspec
 from rich.console import Console
 
 from contract.modes import Wanted
@@ -37,6 +38,17 @@ def order_all(hosts: Sequence[str], to: Wanted, farm: Farm, order: Order, *, as_
         if not as_json:
             show_plan(new_console(), found.plan)
         run_operation(store, operation, farm, as_json=as_json)
+
+
+def show_all(hosts: Sequence[str], to: Wanted, farm: Farm, order: Order, *, as_json: bool) -> None:
+    """Shows what it would mean to have `hosts` go `to` where they are wanted; nobody is asked."""
+    names = expand(hosts, farm.places)
+    with closing(Store(farm.store)) as store:
+        found = watching(lambda tell: ordered(farm, store, names, to, order, tell=tell))
+    if as_json:
+        click.echo(msgspec.json.encode(found.plan))
+    else:
+        show_plan(new_console(), found.plan)
 
 
 def again(operation: Operation, hosts: Sequence[str], to: Wanted, farm: Farm, order: Order, *, as_json: bool) -> None:

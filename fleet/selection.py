@@ -1,16 +1,28 @@
-"""Which nodes an operation takes, as an operator thinks: so many, such a share, but leave some. Pure."""
+"""Which nodes an operation takes, as an operator thinks: so many, such a share, but leave some. Pure.
+
+`--count` and `--percent` say how many are to move. Whoever is there already, or on the way, uses up nothing of them,
+and neither does a node that does not answer: what it would do, nobody knows. A share is one of all nodes named.
+`--keep` and `--keep-total` say how many of the nodes named stay in HLT. Only those count that were seen in HLT and
+will stay: one on hold does, a silent one or one that is leaving does not.
+"""
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
 from contract.errors import HltmodeError
 from contract.modes import Mode, Wanted
+
+# In these nothing is left to be moved.
+THERE: Final = {
+    Wanted.CLOUD: (Mode.CLOUD, Mode.ACTIVATING_CLOUD),
+    Wanted.HLT: (Mode.HLT, Mode.DEACTIVATING_CLOUD),
+}
 
 
 class NothingToDo(HltmodeError):
@@ -20,22 +32,32 @@ class NothingToDo(HltmodeError):
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """A node as it was seen last; `jobs` is how many must end before it can leave, None when nobody knows."""
+    """A node as it was seen last.
+
+    `mode` is None when it did not answer, `jobs` is how many must end before it can leave and `cores` how many it has,
+    each None when nobody knows. A node that is not `certain` speaks only hltd's URLs.
+    """
 
     host: str
     appliance: str = ""
     mode: Mode | None = None
     jobs: int | None = None
+    cores: int | None = None
     held: str = ""
+    certain: bool = True
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """`count` nodes or `percent` of them, `keep` left in HLT in each appliance, those without jobs first."""
+    """`count` nodes or `percent` of them move, those without jobs first if so preferred.
+
+    On the way to the cloud `keep` stay in HLT in each appliance, and `keep_total` in all.
+    """
 
     to: Wanted
     count: int | None = None
     percent: float | None = None
     keep: int = 0
+    keep_total: int = 0
     prefer_idle: bool = False
 
 
@@ -49,38 +71,60 @@ class Selected(NamedTuple):
 def select(candidates: Sequence[Candidate], choice: Choice) -> Selected:
     """Returns which of `candidates` to ask. Raises NothingToDo when none is left."""
     left_out = {each.host: f"on hold: {each.held}" for each in candidates if each.held}
-    free = [each for each in candidates if not each.held]
     if choice.to is Wanted.CLOUD:
-        kept = _kept(free, choice.keep)
-        left_out |= dict.fromkeys(kept, f"{choice.keep} of each appliance are kept in HLT")
-        free = [each for each in free if each.host not in kept]
+        left_out |= _kept(candidates, choice)
+    free = [each for each in candidates if each.host not in left_out]
     if choice.prefer_idle:
         free = sorted(free, key=_cost)
     most = _most(len(candidates), choice)
-    left_out |= dict.fromkeys((each.host for each in free[most:]), f"more than the {most} that are wanted")
-    hosts = tuple(each.host for each in free[:most])
-    if not hosts:
+    if most is not None:
+        free, others = _limited(free, most, choice)
+        left_out |= others
+    if not free:
         words = "; ".join(sorted(set(left_out.values()))) or "the set is empty"
         raise NothingToDo(f"no node is left to ask ({words})")
-    return Selected(hosts, left_out)
+    return Selected(tuple(each.host for each in free), left_out)
 
 
-def _kept(candidates: Iterable[Candidate], keep: int) -> set[str]:
-    """Returns `keep` nodes of each appliance that stay in HLT: those that would be the most work to move."""
-    by_appliance: dict[str, list[Candidate]] = defaultdict(list)
-    for each in candidates:
-        if each.mode in (None, Mode.HLT):
-            by_appliance[each.appliance].append(each)
-    return {each.host for nodes in by_appliance.values() for each in sorted(nodes, key=_cost, reverse=True)[:keep]}
+def _limited(free: Sequence[Candidate], most: int, choice: Choice) -> tuple[list[Candidate], dict[str, str]]:
+    """Returns the first `most` that have a way to go, and why each of the others is not asked."""
+    chosen: list[Candidate] = []
+    others: dict[str, str] = {}
+    for each in free:
+        if each.mode is None:
+            others[each.host] = "no answer, so it is not counted on"
+        elif each.mode in THERE[choice.to]:
+            others[each.host] = "there already, or on the way"
+        elif len(chosen) < most:
+            chosen.append(each)
+        else:
+            others[each.host] = f"more than the {most} that are wanted"
+    return chosen, others
+
+
+def _kept(candidates: Sequence[Candidate], choice: Choice) -> dict[str, str]:
+    """Returns who stays in HLT and why: those that would be the most work to move."""
+    in_hlt = sorted((each for each in reversed(candidates) if each.mode is Mode.HLT), key=lambda each: -_cost(each))
+    staying = Counter(each.appliance for each in in_hlt if each.held)
+    kept: dict[str, str] = {}
+    for each in in_hlt:
+        if not each.held and staying[each.appliance] < choice.keep:
+            staying[each.appliance] += 1
+            kept[each.host] = f"{choice.keep} of each appliance are kept in HLT"
+    for each in in_hlt:
+        if not each.held and each.host not in kept and staying.total() < choice.keep_total:
+            staying[each.appliance] += 1
+            kept[each.host] = f"{choice.keep_total} of all are kept in HLT"
+    return kept
 
 
 def _cost(candidate: Candidate) -> float:
     return math.inf if candidate.jobs is None else candidate.jobs
 
 
-def _most(nodes: int, choice: Choice) -> int:
+def _most(nodes: int, choice: Choice) -> int | None:
     if choice.count is not None:
         return choice.count
     if choice.percent is not None:
         return math.floor(nodes * choice.percent / 100)
-    return nodes
+    return None

@@ -44,7 +44,9 @@ def candidates(looks: Mapping[str, Look], known: Mapping[str, Place], holds: Map
             appliance=(look.appliance if isinstance(look, NodeStatus) else "") or place_of(host, known).appliance,
             mode=mode_of(look),
             jobs=look.jobs if isinstance(look, NodeStatus) else None,
+            cores=look.cores if isinstance(look, NodeStatus) else None,
             held=f"{holds[host].who}: {holds[host].reason}" if host in holds else "",
+            certain=not isinstance(look, Old),
         )
         for host, look in looks.items()
     ]

@@ -5,37 +5,46 @@ from __future__ import annotations
 from contextlib import closing
 
 import click
-import msgspec
 
 from contract.modes import Wanted
-from fleet.hosts import expand
 from fleet.operation import changed
-from fleet.options import CODES, PLAIN_CODES, TO, Farm, Order, hosts_argument, json_option, of_farm, of_order
-from fleet.ordering import ordered
-from fleet.running import again, end, order_all, run_operation, watching
+from fleet.options import (
+    CODES,
+    PLAIN_CODES,
+    TO,
+    Farm,
+    Order,
+    dry_option,
+    hosts_argument,
+    json_option,
+    of_farm,
+    of_order,
+)
+from fleet.running import again, end, order_all, run_operation, show_all
 from fleet.standing import BAD, Standing
 from fleet.store import Store, Taken
-from fleet.view import new_console, show_plan
 
 
 @click.command(epilog=f"Example: hltmode fleet exclude 'fu-c2f[01-40]-[01-08]' --ramp 1,5%,100% --reason gap. {CODES}")
 @hosts_argument
 @of_farm
 @of_order
+@dry_option
 @json_option
-def exclude(hosts: tuple[str, ...], farm: Farm, order: Order, as_json: bool) -> None:
+def exclude(hosts: tuple[str, ...], farm: Farm, order: Order, dry_run: bool, as_json: bool) -> None:
     """Ask nodes to leave for the cloud."""
-    order_all(hosts, Wanted.CLOUD, farm, order, as_json=as_json)
+    (show_all if dry_run else order_all)(hosts, Wanted.CLOUD, farm, order, as_json=as_json)
 
 
 @click.command(epilog=f"Example: hltmode fleet include 'fu-c2f[01-40]-[01-08]' --reason 'beam is back'. {CODES}")
 @hosts_argument
 @of_farm
 @of_order
+@dry_option
 @json_option
-def include(hosts: tuple[str, ...], farm: Farm, order: Order, as_json: bool) -> None:
+def include(hosts: tuple[str, ...], farm: Farm, order: Order, dry_run: bool, as_json: bool) -> None:
     """Ask nodes to come back to the trigger."""
-    order_all(hosts, Wanted.HLT, farm, order, as_json=as_json)
+    (show_all if dry_run else order_all)(hosts, Wanted.HLT, farm, order, as_json=as_json)
 
 
 @click.command(epilog=f"Example: hltmode fleet plan cloud 'fu-c2f[01-40]-[01-08]' --keep 5. {PLAIN_CODES}")
@@ -46,12 +55,7 @@ def include(hosts: tuple[str, ...], farm: Farm, order: Order, as_json: bool) -> 
 @json_option
 def plan(to: str, hosts: tuple[str, ...], farm: Farm, order: Order, as_json: bool) -> None:
     """Show what an operation would do, stage by stage; nobody is asked."""
-    with closing(Store(farm.store)) as store:
-        found = watching(lambda tell: ordered(farm, store, expand(hosts, farm.places), TO[to], order, tell=tell))
-    if as_json:
-        click.echo(msgspec.json.encode(found.plan))
-    else:
-        show_plan(new_console(), found.plan)
+    show_all(hosts, TO[to], farm, order, as_json=as_json)
 
 
 @click.command(epilog=f"Example: hltmode fleet watch last. {CODES}")

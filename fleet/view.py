@@ -151,21 +151,52 @@ def show_result(console: Console, operation: Operation, nodes: Iterable[NodeStat
 
 
 def show_plan(console: Console, made: Plan) -> None:
-    """Prints the stages of a plan."""
+    """Prints the stages of a plan: who is asked, what must end, how long it may take, and what stays in HLT."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading, justify in (("stage", "right"), ("nodes", "right"), ("jobs to end", "right"), ("HLT after", "right")):
-        table.add_column(heading, justify="right" if justify == "right" else "left")
+    for heading in ("stage", "nodes", "jobs to end", "expected", "HLT after", "cores"):
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("which")
     for number, stage in enumerate(made.stages, 1):
-        jobs = f"{stage.jobs}" + (f" + of {stage.jobs_unknown} nodes unknown" if stage.jobs_unknown else "")
+        jobs = f"{stage.jobs}" + (f" + {stage.jobs_unknown} nodes?" if stage.jobs_unknown else "")
+        cores = f"{stage.cores_after}" + (f" + {stage.cores_unknown} nodes?" if stage.cores_unknown else "")
         share = f"{stage.hlt_after} ({stage.hlt_after / made.nodes:.0%})"
-        table.add_row(str(number), str(len(stage.hosts)), jobs, share, folded(stage.hosts))
-    console.print(f"{sum(len(stage.hosts) for stage in made.stages)} of {made.nodes} nodes {direction(made.to)}")
+        table.add_row(
+            str(number), str(len(stage.hosts)), jobs, span(stage.expected_s), share, cores, folded(stage.hosts)
+        )
+    asked = sum(len(stage.hosts) for stage in made.stages)
+    before = f"{made.hlt_before} with {made.cores_before} cores are in HLT now"
+    console.print(f"{asked} of {made.nodes} nodes {direction(made.to)}; {before}")
     console.print(table)
-    if made.median_s is not None and made.slow_s is not None:
-        console.print(f"a node took {made.median_s:.0f} s before, one in twenty more than {made.slow_s:.0f} s")
+    _tell_expected(console, made)
+    if already := sum(stage.already for stage in made.stages):
+        console.print(f"{already} of them are there already, or on the way", style="dim")
+    if silent := sum(stage.silent for stage in made.stages):
+        console.print(f"{silent} of them do not answer: each is tried for {span(made.limit_s)}", style="yellow")
+    if made.less_certain:
+        words = "speak only hltd's URLs and keep no journal, less certain"
+        console.print(f"{len(made.less_certain)} of them {words}: {folded(made.less_certain)}", style="yellow")
     reasons: dict[str, list[str]] = {}
     for host, why in made.left_out.items():
         reasons.setdefault(why, []).append(host)
     for why, hosts in reasons.items():
-        console.print(f"left out, {why}: {folded(hosts)}", style="dim")
+        console.print(f"left out ({len(hosts)}), {why}: {folded(hosts)}", style="dim")
+
+
+def _tell_expected(console: Console, made: Plan) -> None:
+    if made.median_s is None or made.slow_s is None:
+        console.print(f"no earlier operation tells how long it takes; each node has {span(made.limit_s)}", style="dim")
+        return
+    nodes = f"{made.earlier} nodes took {span(made.median_s)} before, one in twenty more than {span(made.slow_s)}"
+    whole = f"about {span(made.expected_s)} in all; " if made.expected_s is not None else ""
+    console.print(whole + nodes, style="dim")
+
+
+def span(seconds: float | None) -> str:
+    """Returns such as `45 s`, `2:05 min` or `1:02:00 h`; a question mark for None."""
+    if seconds is None:
+        return "?"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes}:{rest:02} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02} h"

@@ -18,9 +18,9 @@ from collector.history.queries import PAGE, Query, order_field, page, page_size,
 from collector.history.questions import Wish, matches, rank, select
 from collector.history.stores import Answer
 from collector.index.clients import IndexClient, IndexTrouble, Reply, WrongProduct, check_product
-from collector.index.fields import CURRENT
 from collector.index.templates import pattern
 from contract.errors import Unreadable
+from contract.index_names import CURRENT
 
 # A part of the answer that looks like the whole is worse than none.
 WHOLE: Final = {"allow_partial_search_results": "false"}

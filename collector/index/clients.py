@@ -23,9 +23,9 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
-from collector.index.secrets import read_secrets
 from contract.config import Product, Sink
 from contract.errors import Surroundings
+from contract.secrets import read_secrets
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"

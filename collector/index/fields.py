@@ -15,9 +15,9 @@ from typing import Final
 import msgspec
 
 from collector.documents import BOX, SWITCHOVER
+from contract.index_names import CURRENT
 from contract.journal import PHASES
 
-CURRENT: Final = "current"
 ALL_KINDS: Final = (BOX, SWITCHOVER, CURRENT)
 
 

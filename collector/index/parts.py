@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-OWNER: Final = "hltmode"
+from contract.index_names import OWNER
 
 Json = dict[str, Any]
 

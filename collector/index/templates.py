@@ -12,9 +12,10 @@ from typing import Final
 import msgspec
 
 from collector.documents import BOX, SWITCHOVER
-from collector.index.fields import ALL_KINDS, CURRENT, FIELDS, Field, Type
-from collector.index.parts import OWNER, Json, Part, PartKind, signed
+from collector.index.fields import ALL_KINDS, FIELDS, Field, Type
+from collector.index.parts import Json, Part, PartKind, signed
 from contract.config import Product
+from contract.index_names import CURRENT, OWNER
 
 # Raised whenever a template changes: a server with a lower one is brought up to date, one with a higher one left alone.
 VERSION: Final = 1

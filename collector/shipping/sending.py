@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 from collector.index.clients import NDJSON, IndexClient, NoAnswer, check_product, connect
-from collector.index.fields import CURRENT
-from collector.index.names import current_of, hltd_alias
+from collector.index.names import hltd_alias
 from collector.shipping import bulk
 from collector.shipping.bulk import Outcome, Row
 from collector.shipping.prepared import Prepared
 from collector.trouble import Trouble
 from contract.config import Sink
+from contract.index_names import CURRENT, current_of
 
 
 class Sender:

@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping
 from msgspec.structs import replace
 
 from collector.documents import Document, Sighting, box_document
-from collector.facts import JournalView, box_mode
+from collector.facts import JournalView
 from collector.sources.appliance_boxes import BoxFolder
 from collector.sources.files import box_cores
 from collector.sources.looks import Look, NodeLook
 from collector.sources.observer import Observer
 from collector.sources.watching import RegularLooks, Watch
+from contract.box import box_mode
 from contract.config import Node, NodeConfig
 
 

@@ -144,10 +144,10 @@ def test_what_makes_no_sense_is_said_in_a_line(fleet: Fleet, words: list[str], s
 
 def test_held_nodes_are_left_alone_and_a_plan_asks_nobody(fleet: Fleet) -> None:
     assert fleet.run("hold", "fu-2", "--who", "anna", "--reason", "new disk").returncode == 0
-    shown = fleet.run("plan", "cloud", "fu-[1-3]", "--keep", "1")
+    shown = fleet.run("plan", "cloud", "fu-[1-3]", "--keep", "2")
     assert shown.returncode == 0, shown.stderr
     assert "on hold: anna: new disk: fu-2" in shown.stdout
-    assert "1 of each appliance are kept in HLT" in shown.stdout
+    assert "2 of each appliance are kept in HLT" in shown.stdout
     assert all(not node.requests() for node in fleet.nodes.values())
     code, counts, _ = fleet.classes("exclude", "fu-[1-2]", *LIMIT)
     assert (code, counts) == (0, {"done": 1})

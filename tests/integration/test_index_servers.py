@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 
 from collector.documents import BOX, SWITCHOVER, Document, document_id
 from collector.index.command import files
-from collector.index.fields import CURRENT
 from collector.index.templates import pattern
+from contract.index_names import CURRENT
 from hltmode.main import cli
 from tests.servers.server import IndexServer
 from tests.unit.test_collector_facts import NOW_S

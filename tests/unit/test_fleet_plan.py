@@ -9,9 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from contract.modes import Mode, Wanted
+from fleet.forecast import expected_s, left_s, times_s
 from fleet.hosts import BadHosts, Place, expand, folded, place_of, read_places
 from fleet.operation import Operation, changed, given_up, new_id
-from fleet.plan import plan, times_s
+from fleet.plan import plan
 from fleet.rollout import Ramp
 from fleet.selection import Candidate
 from fleet.standing import NodeState, Standing
@@ -32,19 +33,50 @@ def waiting(order: Operation) -> list[NodeState]:
 
 
 def test_a_plan_tells_jobs_and_what_stays_in_hlt_stage_by_stage() -> None:
-    seen = [Candidate(host=host, mode=Mode.HLT, jobs=2 if host != "fu-3" else None) for host in HOSTS]
-    made = plan(Wanted.CLOUD, HOSTS[:4], {"fu-9": "on hold"}, seen, Ramp(stages=("1", "100%")), [10.0, 20.0, 300.0])
+    seen = [Candidate(host=host, mode=Mode.HLT, jobs=2 if host != "fu-3" else None, cores=32) for host in HOSTS]
+    made = plan(
+        Wanted.CLOUD, HOSTS[:4], {"fu-9": "on hold"}, seen, Ramp(stages=("1", "100%")), [10.0, 20.0, 300.0], 240.0
+    )
     assert [stage.hosts for stage in made.stages] == [HOSTS[:1], HOSTS[1:4]]
     assert [stage.hlt_after for stage in made.stages] == [9, 6]
     assert [(stage.jobs, stage.jobs_unknown) for stage in made.stages] == [(2, 0), (4, 1)]
-    assert (made.median_s, made.hlt_before, made.nodes) == (20.0, 10, 10)
+    assert [stage.cores_after for stage in made.stages] == [9 * 32, 6 * 32]
+    assert [stage.expected_s for stage in made.stages] == [20.0, 300.0]
+    assert (made.median_s, made.hlt_before, made.cores_before, made.nodes) == (20.0, 10, 320, 10)
 
 
 def test_a_way_back_adds_what_is_away() -> None:
     seen = [Candidate(host="fu-1", mode=Mode.HLT), Candidate(host="fu-2", mode=Mode.CLOUD), Candidate(host="fu-3")]
-    made = plan(Wanted.HLT, ("fu-1", "fu-2", "fu-3"), {}, seen, Ramp(), [])
-    assert [stage.hlt_after for stage in made.stages] == [3]
+    made = plan(Wanted.HLT, ("fu-1", "fu-2", "fu-3"), {}, seen, Ramp(), [], 240.0)
+    assert [(stage.hlt_after, stage.already, stage.silent, stage.jobs) for stage in made.stages] == [(3, 1, 1, 0)]
     assert made.median_s is None
+    assert made.expected_s == 240.0  # one is silent, and waited for until its limit
+
+
+def test_without_earlier_times_nothing_is_foretold() -> None:
+    seen = [Candidate(host="fu-1", mode=Mode.HLT, jobs=2, certain=False)]
+    made = plan(Wanted.CLOUD, ("fu-1",), {}, seen, Ramp(), [], 240.0)
+    assert (made.expected_s, made.stages[0].expected_s, made.less_certain) == (None, None, ("fu-1",))
+    assert (made.stages[0].cores_after, made.stages[0].cores_unknown) == (0, 0)
+
+
+def test_the_last_of_many_is_expected_late_and_the_only_one_in_the_middle() -> None:
+    times = [float(second) for second in range(1, 101)]
+    assert expected_s(times, 1) == 50.0
+    assert expected_s(times, 1000) == 100.0
+    assert expected_s([], 5) is expected_s(times, 0) is None
+
+
+def test_what_is_left_follows_from_those_that_took_as_long_already() -> None:
+    times = [10.0, 20.0, 30.0, 40.0]
+    way = NodeState(host="a", request_id="x", standing=Standing.SWITCHING, asked_s=100.0)
+    wait = NodeState(host="b", request_id="x")
+    stages = Ramp(stages=("1", "100%"), pause_s=5.0)
+    nodes = {"a": way, "b": wait}
+    assert left_s(("a",), {"a": way}, Ramp(), times, 240.0, 125.0) == 15.0
+    assert left_s(("a",), {"a": way}, Ramp(), times, 240.0, 160.0) == 180.0  # nobody took that long: until its limit
+    assert left_s(("a", "b"), nodes, stages, times, 240.0, 125.0) == 15.0 + 5.0 + 20.0
+    assert left_s(("a", "b"), nodes, stages, [], 240.0, 125.0) is None
 
 
 def test_only_nodes_that_arrived_tell_how_long_it_takes() -> None:

@@ -9,10 +9,11 @@ import pytest
 
 from collector.documents import BOX, SWITCHOVER, Document, Sighting, box_document, switchover_document
 from collector.facts import ModeNow
-from collector.index.fields import ALL_KINDS, CURRENT, FIELDS, Field, Type
+from collector.index.fields import ALL_KINDS, FIELDS, Field, Type
 from collector.sources.observed import follow, observed_document
 from contract.box import RunStats
 from contract.config import Node, Switch
+from contract.index_names import CURRENT
 from contract.journal import PHASES
 from contract.modes import Mode, Vms
 from contract.times import iso

@@ -7,13 +7,14 @@ from typing import Final
 import click
 
 from fleet.hold_commands import hold, release
-from fleet.looking_commands import history, status
+from fleet.looking_commands import history, nodes, status
 from fleet.switching_commands import cancel, exclude, include, plan, retry, undo, watch
 
 COMMANDS: Final[tuple[click.Command, ...]] = (
     exclude,
     include,
     plan,
+    nodes,
     status,
     watch,
     cancel,

@@ -6,30 +6,31 @@ from contextlib import closing
 
 import click
 
-from fleet.hosts import expand, folded
-from fleet.options import Farm, hosts_argument, of_farm
+from fleet.hosts import folded
+from fleet.options import Farm, of_farm
 from fleet.store import Store
+from fleet.targets import Which, chosen, of_hosts
 
 
 @click.command(
     epilog="Example: hltmode fleet hold fu-c2f01-01-01 --reason 'new disk'. Exit codes: 0 done, 2 wrong usage."
 )
-@hosts_argument
+@of_hosts
 @click.option("--who", default="", help="Who wants it so.")
 @click.option("--reason", required=True, help="Why nobody may switch them.")
 @of_farm
-def hold(hosts: tuple[str, ...], who: str, reason: str, farm: Farm) -> None:
+def hold(which: Which, who: str, reason: str, farm: Farm) -> None:
     """Have no operation take these nodes until they are released."""
-    names = expand(hosts, farm.places)
+    names = chosen(which, farm).hosts
     with closing(Store(farm.store)) as store:
         store.hold(names, who or "somebody", reason)
     click.echo(f"{len(names)} on hold: {folded(names)}")
 
 
 @click.command(epilog="Example: hltmode fleet release fu-c2f01-01-01. Exit codes: 0 done, 2 wrong usage.")
-@hosts_argument
+@of_hosts
 @of_farm
-def release(hosts: tuple[str, ...], farm: Farm) -> None:
+def release(which: Which, farm: Farm) -> None:
     """Let operations take these nodes again."""
     with closing(Store(farm.store)) as store:
-        click.echo(f"{store.release(expand(hosts, farm.places))} released")
+        click.echo(f"{store.release(chosen(which, farm).hosts)} released")

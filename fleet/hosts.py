@@ -5,19 +5,31 @@ A line of the file is `host appliance [address[:port]]`; `#` begins a comment. T
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import IO, Final, NamedTuple
 
 from ClusterShell.NodeSet import NodeSet, NodeSetException
+from ClusterShell.NodeUtils import GroupResolverError, GroupSourceError
+from ClusterShell.RangeSet import RangeSetException
 
 from contract.errors import HltmodeError
 
 PORT: Final = 9000
 STDIN: Final = "-"
-MOST: Final = 200_000
+MOST: Final = 10_000
+LARGEST_BYTES: Final = 16 << 20
+
+# As much of ClusterShell's form as tells how many nodes a text can mean at most.
+BRACKETS: Final = re.compile(r"\[([^\[\]]*)\]")
+SET: Final = re.compile(r"[A-Za-z0-9._\-\[\],/!&^@:* ]*")
+SIZES: Final = re.compile(r"\[(\d+)\]")
+BETWEEN: Final = re.compile(r"[,!&^\s]")
+RAISED: Final = (AssertionError, IndexError, ValueError)  # by its parser, besides its own errors
+RANGE: Final = re.compile(r"(\d+)-(\d+)(?:/0*([1-9]\d*))?")
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
@@ -35,29 +47,69 @@ class Place(NamedTuple):
 
 
 def expand(words: Iterable[str], known: Mapping[str, Place]) -> list[str]:
-    """Returns the nodes that `words` mean, in order: sets and groups in ClusterShell's form, `-` for stdin.
+    """Returns the nodes that `words` mean, in order, each once: sets and groups in ClusterShell's form, `-` for stdin.
 
     With `known` nodes every name must be one of them. Raises BadHosts.
     """
-    found = NodeSet()
-    for word in words:
-        texts = sys.stdin.read().split() if word == STDIN else [word]
-        for text in texts:
-            try:
-                part = NodeSet(text)
-                if len(part) > MOST:
-                    raise BadHosts(f"{text[:60]}: more than {MOST} nodes")
-                found.update(part)
-            except NodeSetException as error:
-                raise BadHosts(f"{text[:60]}: not a set of nodes ({error})") from error
-    hosts = [str(host) for host in found]
+    hosts = expand_names(text for word in words for text in (_stdin() if word == STDIN else [word]))
     if not hosts:
         raise BadHosts("no node is named; write such as 'fu-c2f[01-40]-[01-08]', @GROUP, or - for names from stdin")
-    if bad := [host for host in hosts if not NAME.fullmatch(host)]:
-        raise BadHosts(f"{bad[0][:60]}: no host name: letters, digits, dots and dashes")
     if known and (unknown := [host for host in hosts if host not in known]):
         raise BadHosts(f"{folded(unknown)}: not in the file of nodes")
     return hosts
+
+
+def expand_names(texts: Iterable[str]) -> list[str]:
+    """Returns the names that sets of them mean, in order, each once. Raises BadHosts."""
+    found = NodeSet()
+    for text in texts:
+        # ClusterShell may give a group's name to a shell (groups.conf): none with a letter that means something to it.
+        if not SET.fullmatch(text) or "/" in BRACKETS.sub("", text):
+            raise BadHosts(f"{text[:60]!r}: not a set of nodes; write such as 'fu-c2f[01-40]-[01-08]' or @GROUP")
+        if _most(text) > MOST:
+            raise BadHosts(f"{text[:60]}: means more than {MOST} nodes")
+        try:
+            found.update(NodeSet(text))
+        except (NodeSetException, RangeSetException, GroupResolverError, GroupSourceError, *RAISED) as error:
+            raise BadHosts(f"{text[:60]}: not a set of nodes ({error})") from error
+        if len(found) > MOST:
+            raise BadHosts(f"{text[:60]}: that makes more than {MOST} nodes")
+    hosts = [str(host) for host in found]
+    if bad := [host for host in hosts if not NAME.fullmatch(host)]:
+        raise BadHosts(f"{bad[0][:60]}: no host name: letters, digits, dots and dashes")
+    return hosts
+
+
+def read_names(path: Path) -> list[str]:
+    """Returns the sets of nodes in a file: words, of which `#` ends those of a line. Raises BadHosts."""
+    return _words(_read(path))
+
+
+def _stdin() -> list[str]:
+    try:
+        return _words(_bounded(sys.stdin.buffer, "stdin"))
+    except OSError as error:
+        raise BadHosts(f"stdin: cannot be read ({error.strerror})") from error
+
+
+def _words(text: str) -> list[str]:
+    return [word for line in text.splitlines() for word in line.partition("#")[0].split()]
+
+
+def _most(text: str) -> int:
+    """Returns how many nodes `text` may mean at most, without making them: `a[1-99999999]` would fill the memory."""
+    total = 0
+    for pattern in BETWEEN.split(BRACKETS.sub(lambda found: f"[{_size(found[1])}]", text)):
+        total += math.prod(int(size) for size in SIZES.findall(pattern))
+    return total
+
+
+def _size(ranges: str) -> int:
+    size = 0
+    for part in ranges.split(","):
+        limits = RANGE.fullmatch(part.strip())
+        size += max(1, (int(limits[2][:18]) - int(limits[1][:18])) // int(limits[3] or 1) + 1) if limits else 1
+    return size
 
 
 def folded(hosts: Iterable[str]) -> str:
@@ -68,10 +120,7 @@ def folded(hosts: Iterable[str]) -> str:
 
 def read_places(path: Path) -> dict[str, Place]:
     """Returns the nodes of a file. Raises BadHosts with the line that is wrong."""
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadHosts(f"{path}: cannot be read ({error})") from error
+    lines = _read(path).splitlines()
     places: dict[str, Place] = {}
     for number, line in enumerate(lines, 1):
         words = line.partition("#")[0].split()
@@ -87,7 +136,30 @@ def read_places(path: Path) -> dict[str, Place]:
 
 def place_of(host: str, known: Mapping[str, Place]) -> Place:
     """Returns where `host` answers: as the file says, else by its name."""
-    return known.get(host) or Place(_with_port(host))
+    return known.get(host) or by_name(host)
+
+
+def by_name(host: str, appliance: str = "") -> Place:
+    """Returns the place of a node that is found by its name."""
+    return Place(_with_port(host), appliance)
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return _bounded(file, str(path))
+    except OSError as error:
+        raise BadHosts(f"{path}: cannot be read ({error.strerror}); name another") from error
+
+
+def _bounded(file: IO[bytes], where: str) -> str:
+    content = file.read(LARGEST_BYTES + 1)
+    if len(content) > LARGEST_BYTES:
+        raise BadHosts(f"{where}: more than {LARGEST_BYTES >> 20} MiB; no list of nodes")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise BadHosts(f"{where}: not text; no list of nodes") from error
 
 
 def _with_port(address: str) -> str:

@@ -10,30 +10,51 @@ from typing import Final
 
 import click
 import msgspec
+from ClusterShell.NodeSet import NodeSet
 from rich.console import Console
 from rich.table import Table
 
 from contract.modes import MODES
 from contract.times import iso
 from fleet.client import Look, NodeStatus, Old, connected
-from fleet.hosts import expand, folded
+from fleet.hosts import folded, place_of
 from fleet.operation import counts
-from fleet.options import PLAIN_CODES, Farm, hosts_argument, json_option, of_farm
+from fleet.options import PLAIN_CODES, Farm, json_option, of_farm
 from fleet.running import watching
 from fleet.store import Store
 from fleet.survey import mode_of, survey
+from fleet.targets import Which, chosen, of_hosts
 from fleet.view import new_console
 
 LISTED: Final = ("id", "to", "who", "reason", "created_s", "of", "verdict")
 
 
+@click.command(
+    epilog="Example: hltmode fleet nodes --from boxes:/fff/ramdisk/appliance/boxes --mode HLT. "
+    "Exit codes: 0 shown, 2 wrong usage or no such node, 3 configuration, 5 a source that can't be asked."
+)
+@of_hosts
+@of_farm
+@click.option("--expand", "one_a_line", is_flag=True, help="One name a line.")
+@json_option
+def nodes(which: Which, farm: Farm, one_a_line: bool, as_json: bool) -> None:
+    """Say which nodes are meant; nothing is done to them."""
+    hosts, farm = chosen(which, farm)
+    if as_json:
+        for host in hosts:
+            place = place_of(host, farm.places)
+            click.echo(json.dumps({"host": host, "appliance": place.appliance, "address": place.address}))
+    else:
+        click.echo("\n".join(hosts) if one_a_line else str(NodeSet.fromlist(hosts)))
+
+
 @click.command(epilog=f"Example: hltmode fleet status 'fu-c2f[01-40]-[01-08]'. {PLAIN_CODES}")
-@hosts_argument
+@of_hosts
 @of_farm
 @json_option
-def status(hosts: tuple[str, ...], farm: Farm, as_json: bool) -> None:
+def status(which: Which, farm: Farm, as_json: bool) -> None:
     """Show in which mode the nodes are, by appliance, and who is stuck or does not answer."""
-    names = expand(hosts, farm.places)
+    names, farm = chosen(which, farm)
 
     async def look(tell: Callable[[int], None]) -> dict[str, Look]:
         async with connected(farm.token) as client:

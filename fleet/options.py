@@ -152,6 +152,10 @@ def of_order(command: Command) -> Command:
 
 def _token(path: Path) -> str:
     try:
-        return path.read_text().splitlines()[0].strip()
-    except (OSError, IndexError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: holds no token ({error})") from error
+        token = path.read_text().partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", "") or "not text"
+        raise ConfigError(f"{path}: cannot be read ({reason}); see --token-file") from error
+    if not (token.isascii() and token.isprintable() and token):
+        raise ConfigError(f"{path}: holds no token in its first line; see --token-file")
+    return token

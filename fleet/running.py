@@ -17,7 +17,7 @@ from rich.console import Console
 from contract.modes import Wanted
 from fleet.client import connected
 from fleet.engine import Engine
-from fleet.hosts import BadHosts, expand
+from fleet.hosts import BadHosts
 from fleet.operation import Operation, counts
 from fleet.options import Farm, Order
 from fleet.ordering import ordered
@@ -29,22 +29,20 @@ from fleet.view import View, new_console, show_plan, show_result
 Result = TypeVar("Result")
 
 
-def order_all(hosts: Sequence[str], to: Wanted, farm: Farm, order: Order, *, as_json: bool, of: str = "") -> None:
+def order_all(hosts: Sequence[str], farm: Farm, to: Wanted, order: Order, *, as_json: bool, of: str = "") -> None:
     """Has `hosts` go `to` where they are wanted, and ends with the exit code of what came of it."""
-    names = expand(hosts, farm.places)
     with closing(Store(farm.store)) as store:
-        found = watching(lambda tell: ordered(farm, store, names, to, order, of=of, tell=tell))
+        found = watching(lambda tell: ordered(farm, store, hosts, to, order, of=of, tell=tell))
         operation = found.begin(store)
         if not as_json:
             show_plan(new_console(), found.plan)
         run_operation(store, operation, farm, as_json=as_json)
 
 
-def show_all(hosts: Sequence[str], to: Wanted, farm: Farm, order: Order, *, as_json: bool) -> None:
+def show_all(hosts: Sequence[str], farm: Farm, to: Wanted, order: Order, *, as_json: bool) -> None:
     """Shows what it would mean to have `hosts` go `to` where they are wanted; nobody is asked."""
-    names = expand(hosts, farm.places)
     with closing(Store(farm.store)) as store:
-        found = watching(lambda tell: ordered(farm, store, names, to, order, tell=tell))
+        found = watching(lambda tell: ordered(farm, store, hosts, to, order, tell=tell))
     if as_json:
         click.echo(msgspec.json.encode(found.plan))
     else:
@@ -56,7 +54,7 @@ def again(operation: Operation, hosts: Sequence[str], to: Wanted, farm: Farm, or
     if not hosts:
         raise BadHosts(f"{operation.id}: there is no such node in it")
     farm = farm._replace(places={host: operation.places[host] for host in hosts})
-    order_all(hosts, to, farm, order, as_json=as_json, of=operation.id)
+    order_all(hosts, farm, to, order, as_json=as_json, of=operation.id)
 
 
 def run_operation(store: Store, operation: Operation, farm: Farm, *, as_json: bool) -> None:

@@ -15,7 +15,6 @@ from fleet.options import (
     Farm,
     Order,
     dry_option,
-    hosts_argument,
     json_option,
     of_farm,
     of_order,
@@ -23,39 +22,40 @@ from fleet.options import (
 from fleet.running import again, end, order_all, run_operation, show_all
 from fleet.standing import BAD, Standing
 from fleet.store import Store, Taken
+from fleet.targets import Which, chosen, of_hosts
 
 
 @click.command(epilog=f"Example: hltmode fleet exclude 'fu-c2f[01-40]-[01-08]' --ramp 1,5%,100% --reason gap. {CODES}")
-@hosts_argument
+@of_hosts
 @of_farm
 @of_order
 @dry_option
 @json_option
-def exclude(hosts: tuple[str, ...], farm: Farm, order: Order, dry_run: bool, as_json: bool) -> None:
+def exclude(which: Which, farm: Farm, order: Order, dry_run: bool, as_json: bool) -> None:
     """Ask nodes to leave for the cloud."""
-    (show_all if dry_run else order_all)(hosts, Wanted.CLOUD, farm, order, as_json=as_json)
+    (show_all if dry_run else order_all)(*chosen(which, farm), Wanted.CLOUD, order, as_json=as_json)
 
 
 @click.command(epilog=f"Example: hltmode fleet include 'fu-c2f[01-40]-[01-08]' --reason 'beam is back'. {CODES}")
-@hosts_argument
+@of_hosts
 @of_farm
 @of_order
 @dry_option
 @json_option
-def include(hosts: tuple[str, ...], farm: Farm, order: Order, dry_run: bool, as_json: bool) -> None:
+def include(which: Which, farm: Farm, order: Order, dry_run: bool, as_json: bool) -> None:
     """Ask nodes to come back to the trigger."""
-    (show_all if dry_run else order_all)(hosts, Wanted.HLT, farm, order, as_json=as_json)
+    (show_all if dry_run else order_all)(*chosen(which, farm), Wanted.HLT, order, as_json=as_json)
 
 
 @click.command(epilog=f"Example: hltmode fleet plan cloud 'fu-c2f[01-40]-[01-08]' --keep 5. {PLAIN_CODES}")
 @click.argument("to", type=click.Choice(list(TO)))
-@hosts_argument
+@of_hosts
 @of_farm
 @of_order
 @json_option
-def plan(to: str, hosts: tuple[str, ...], farm: Farm, order: Order, as_json: bool) -> None:
+def plan(to: str, which: Which, farm: Farm, order: Order, as_json: bool) -> None:
     """Show what an operation would do, stage by stage; nobody is asked."""
-    show_all(hosts, TO[to], farm, order, as_json=as_json)
+    show_all(*chosen(which, farm), TO[to], order, as_json=as_json)
 
 
 @click.command(epilog=f"Example: hltmode fleet watch last. {CODES}")

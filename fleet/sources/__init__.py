@@ -1,0 +1,1 @@
+"""Where names of nodes come from besides the command line: box folders, a Prometheus, an index."""

@@ -1,18 +1,21 @@
 """Asks nodes over HTTP and says what their answers mean. What is not known is not guessed: the node is asked again.
 
 A node of hltmode takes a request with an id and tells later, by its journal, what became of it; asking twice is asking
-once. A node of unmodified hltd has only the old URLs: a file is made there, and how many cores the cloud has is all
-that it tells.
+once. A node of unmodified hltd has only the old URLs: a file is made there, its page says so whether or not that went
+well, and how many cores the cloud has is all that it tells.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
+import ipaddress
+import os
+import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
@@ -20,13 +23,18 @@ import msgspec
 from contract.modes import Mode, Wanted
 from contract.request import Answer, Request, Verdict
 from fleet.hosts import Place
-from fleet.standing import Answered, NoAnswer, Seen
+from fleet.journal_lines import JournalLine
+from fleet.standing import Answered, Denied, NoAnswer, NotSent
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=10.0, sock_connect=3.0)
-AT_ONCE: Final = 256
+AT_ONCE: Final = 1024
+OTHER_FILES: Final = 64
+PLENTY_OF_FILES: Final = 4096  # with fewer no connection is kept for the next look
 LARGEST: Final = 4 << 20
-ERROR_TEXT: Final = re.compile(rb"error|traceback|exception|denied", re.IGNORECASE)
+MOST_PAGES: Final = 100
 OLD_COMMANDS: Final = {Wanted.CLOUD: "exclude_cgi.py", Wanted.HLT: "include_cgi.py"}
+LETS_NOBODY_IN: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+KNOWN_MODES: Final = {mode.value: mode for mode in Mode}
 
 
 class Switching(msgspec.Struct, frozen=True):
@@ -50,12 +58,13 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What we read of `GET /status`."""
 
     host: str
-    mode: Mode
     journal_seq: int
+    mode_name: str = msgspec.field(name="mode")
     appliance: str = ""
     mode_age_s: float = 0.0
     blocker: str = ""
     stuck: bool = False
+    vms: str = ""
     switch: Switching | None = None
     runs: tuple[RunJobs, ...] = ()
     tokens: dict[str, int] = {}
@@ -66,20 +75,14 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
         return sum(self.tokens.values()) if self.tokens else None
 
     @property
+    def mode(self) -> Mode | None:
+        """The mode; None for one that we don't know, as a newer switcher may have."""
+        return KNOWN_MODES.get(self.mode_name)
+
+    @property
     def jobs(self) -> int:
         """How many jobs must end before the node can leave."""
         return sum(len(run.jobs) for run in self.runs)
-
-
-class JournalLine(msgspec.Struct, frozen=True, kw_only=True):
-    """What we read of a journal's record."""
-
-    kind: str
-    seq: int
-    id: str = ""
-    outcome: str = ""
-    why: str = ""
-    verdict: str = ""
 
 
 class Old(msgspec.Struct, frozen=True):
@@ -88,7 +91,7 @@ class Old(msgspec.Struct, frozen=True):
     cores: int
 
 
-Look = NodeStatus | Old | NoAnswer
+Look = NodeStatus | Old | Denied | NoAnswer
 
 _status: Final = msgspec.json.Decoder(NodeStatus)
 _answer: Final = msgspec.json.Decoder(Answer)
@@ -99,121 +102,159 @@ _journal: Final = msgspec.json.Decoder(list[JournalLine])
 async def connected(token: str = "") -> AsyncIterator[Client]:
     """Yields a client; `token` is borne if there is one."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    connector = aiohttp.TCPConnector(limit=AT_ONCE, limit_per_host=2, ttl_dns_cache=300)
+    files = _allowed_files()
+    connector = aiohttp.TCPConnector(
+        limit=0, limit_per_host=2, ttl_dns_cache=300, force_close=files < PLENTY_OF_FILES
+    )  # fmt: skip
     async with aiohttp.ClientSession(headers=headers, timeout=TIMEOUT, connector=connector) as session:
-        yield Client(session)
+        yield Client(session, max(1, min(AT_ONCE, files - OTHER_FILES)))
 
 
 class Client:
-    """The way to all nodes."""
+    """The way to all nodes; at most `at_once` of them are spoken to at the same moment."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, at_once: int = AT_ONCE) -> None:
         self._session = session
-        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._turn = asyncio.Semaphore(at_once)
 
-    async def look(self, place: Place) -> Look:
-        """Returns how the node stands."""
+    async def look(self, place: Place, host: str = "") -> Look:
+        """Returns how the node stands. With `host` the answer of a node of another name is none."""
         found = await self._call("GET", place, "/status")
-        if isinstance(found, NoAnswer):
-            return found
+        if isinstance(found, NoAnswer | NotSent):
+            return NoAnswer(found.words)
         status, body = found
         if status == HTTPStatus.NOT_FOUND:
             return await self._look_at_old(place)
+        if status in LETS_NOBODY_IN:
+            return Denied(_words(status, body))
         if status != HTTPStatus.OK:
-            return NoAnswer(_words(status, body), sent=False)
+            return NoAnswer(_words(status, body))
         try:
-            return _status.decode(body)
+            seen = _status.decode(body)
         except msgspec.MsgspecError as error:
-            return NoAnswer(f"an answer that is none: {error}", sent=False)
+            return NoAnswer(f"an answer that is none: {error}")
+        if host and not same_host(host, seen.host):
+            return NoAnswer(f"{seen.host[:60]} answers at {place.address} in its place; mend the addresses")
+        return seen
 
-    async def ask(self, place: Place, request: Request, *, old: bool) -> Answered | NoAnswer:
+    async def ask(self, place: Place, request: Request, *, old: bool) -> Answered | Denied | NotSent | NoAnswer:
         """Sends `request`; to an `old` node by its URL."""
         if old:
             return await self._ask_old(place, request)
         found = await self._call("POST", place, "/switch", msgspec.json.encode(request))
-        if isinstance(found, NoAnswer):
+        if isinstance(found, NoAnswer | NotSent):
             return found
         status, body = found
         try:
             answer = _answer.decode(body)
         except msgspec.MsgspecError:
-            return _refused(status, body)
+            return _not_heard(status, body)
         if answer.id != request.id:
-            return NoAnswer(f"an answer to another request ({answer.id[:40]})", sent=True)
+            return NoAnswer(f"an answer to another request ({answer.id[:40]})")
         return Answered(answer.verdict, answer.reason)
 
-    async def settle(self, place: Place, request_id: str, status: NodeStatus, after: int) -> tuple[Seen, int]:
-        """Returns what the node says of request `request_id`, and up to which journal record it is read.
-
-        The journal is read after `after`, so each record once.
-        """
-        seen = Seen(
-            mode=status.mode,
-            switch_id=status.switch.id if status.switch else None,
-            blocker=status.blocker,
-            stuck=status.stuck,
-        )
-        while after < status.journal_seq:
-            found = await self._call("GET", place, f"/journal?after={after}")
-            if isinstance(found, NoAnswer) or found[0] != HTTPStatus.OK:
+    async def journal(self, place: Place, after: int, upto: int) -> tuple[list[JournalLine], bool]:
+        """Returns the journal's records after `after`, and whether those up to `upto` are all there."""
+        lines: list[JournalLine] = []
+        for _ in range(MOST_PAGES):
+            last = lines[-1].seq if lines else after
+            if last >= upto:
+                return lines, True
+            found = await self._call("GET", place, f"/journal?after={last}")
+            if isinstance(found, NoAnswer | NotSent) or found[0] != HTTPStatus.OK:
                 break
             try:
-                lines = _journal.decode(found[1])
+                page = _journal.decode(found[1])
             except msgspec.MsgspecError:
                 break
-            if not lines:
+            if not page or page[-1].seq <= last:
                 break
-            for line in lines:
-                if line.id == request_id and line.kind == "switch":
-                    return msgspec.structs.replace(seen, outcome=line.outcome, why=line.why), line.seq
-                if line.id == request_id and line.kind == "request":
-                    seen = msgspec.structs.replace(seen, heard=Verdict(line.verdict), why=line.why)
-            after = lines[-1].seq
-        return seen, after
+            lines += page
+        return lines, False
 
-    async def _look_at_old(self, place: Place) -> Look:
+    async def _look_at_old(self, place: Place) -> Old | Denied | NoAnswer:
         found = await self._call("GET", place, "/cgi-bin/cloud_mode_active_cgi.py")
-        if isinstance(found, NoAnswer):
-            return found
+        if isinstance(found, NoAnswer | NotSent):
+            return NoAnswer(found.words)
         status, body = found
+        if status in LETS_NOBODY_IN:
+            return Denied(_words(status, body))
         text = body.decode(errors="replace").strip()
         if status != HTTPStatus.OK or not (text.isascii() and text.isdigit()):
-            return NoAnswer(_words(status, body), sent=False)
+            return NoAnswer(_words(status, body))
         return Old(int(text))
 
-    async def _ask_old(self, place: Place, request: Request) -> Answered | NoAnswer:
-        found = await self._call("GET", place, f"/cgi-bin/{OLD_COMMANDS[request.to]}")
-        if isinstance(found, NoAnswer):
+    async def _ask_old(self, place: Place, request: Request) -> Answered | Denied | NotSent | NoAnswer:
+        # hltd reads no query; a switcher that was taken for one keeps the id that it has got by another way
+        said = urlencode({"id": request.id, "who": request.who, "reason": request.reason})
+        found = await self._call("GET", place, f"/cgi-bin/{OLD_COMMANDS[request.to]}?{said}")
+        if isinstance(found, NoAnswer | NotSent):
             return found
         status, body = found
-        if status != HTTPStatus.OK or ERROR_TEXT.search(body):
-            return Answered(Verdict.REFUSED, _words(status, body), certain=False)
+        if status in (*LETS_NOBODY_IN, HTTPStatus.NOT_FOUND):
+            return Denied(_words(status, body))
+        if status != HTTPStatus.OK:
+            return NoAnswer(_words(status, body))
         return Answered(Verdict.ACCEPTED, certain=False)
 
     async def _call(
         self, method: str, place: Place, path: str, body: bytes | None = None
-    ) -> tuple[int, bytes] | NoAnswer:
+    ) -> tuple[int, bytes] | NoAnswer | NotSent:
         headers = {"Content-Type": "application/json"} if body else {}
         async with self._turn:
             try:
                 async with self._session.request(
                     method, f"http://{place.address}{path}", data=body, headers=headers, allow_redirects=False
                 ) as response:
-                    return response.status, await response.content.read(LARGEST)
+                    return response.status, await _whole(response)
             except aiohttp.ClientConnectorError as error:
-                return NoAnswer(f"not reached: {error.strerror or error}", sent=False)
+                return NotSent(f"not reached: {_reason(error)}")
+            except aiohttp.ConnectionTimeoutError:
+                return NotSent("not reached: no connection in time")
             except TimeoutError:
-                return NoAnswer("no answer in time", sent=True)
+                return NoAnswer("no answer in time")
             except (aiohttp.ClientError, OSError, ValueError) as error:
-                return NoAnswer(f"the connection broke: {str(error) or type(error).__name__}", sent=True)
+                return NoAnswer(f"the connection broke: {str(error) or type(error).__name__}")
 
 
-def _refused(status: int, body: bytes) -> Answered | NoAnswer:
+def same_host(asked: str, answers: str) -> bool:
+    """Returns whether a node that calls itself `answers` may be `asked`: a domain may be left out."""
+    try:
+        ipaddress.ip_address(asked)
+    except ValueError:
+        return asked == "localhost" or asked.partition(".")[0].lower() == answers.partition(".")[0].lower()
+    return True
+
+
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    """Returns the whole body, however many pieces it comes in. Raises ValueError when it has no end in sight."""
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > LARGEST:
+            raise ValueError(f"an answer of more than {LARGEST >> 20} MiB")
+    return bytes(body)
+
+
+def _not_heard(status: int, body: bytes) -> Denied | NoAnswer:
     """Returns what an answer means that is no verdict: the node may not be ready, or does not take it from us."""
-    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.BAD_REQUEST):
-        return Answered(Verdict.REFUSED, _words(status, body))
-    return NoAnswer(_words(status, body), sent=True)
+    if status in (*LETS_NOBODY_IN, HTTPStatus.BAD_REQUEST):
+        return Denied(_words(status, body))
+    return NoAnswer(_words(status, body))
+
+
+def _reason(error: aiohttp.ClientConnectorError) -> str:
+    """Returns why there is no connection, in the same words for every address."""
+    number = error.os_error.errno
+    return os.strerror(number) if number is not None and number > 0 else str(error.os_error)
 
 
 def _words(status: int, body: bytes) -> str:
     return f"{status}: {' '.join(body.decode(errors='replace').split())[:200]}"
+
+
+def _allowed_files() -> int:
+    """Lets this process open as many files as it may, and returns how many."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return 1 << 20 if hard == resource.RLIM_INFINITY else hard

@@ -109,7 +109,7 @@ def _show_status(console: Console, looks: dict[str, Look], farm: Farm) -> None:
     console.print(table)
     for host, look in looks.items():
         if isinstance(look, NodeStatus) and look.stuck:
-            words = f"stuck in {look.mode.value} for {look.mode_age_s:.0f} s, waits for: {look.blocker}"
+            words = f"stuck in {look.mode_name} for {look.mode_age_s:.0f} s, waits for: {look.blocker}"
             console.print(f"{host}: {words}", style="bold red")
     silent = [host for host in looks if mode_of(looks[host]) is None]
     if silent:

@@ -22,7 +22,7 @@ LIMITS_S = {Wanted.CLOUD: 240.0, Wanted.HLT: 120.0}  # what known callers wait (
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """What was ordered. Times are Unix seconds; each node has `limit_s` from the moment it is asked.
 
-    `order` is who is asked after whom. `verdict` is there once it is over or called off.
+    `order` is who is asked after whom. `verdict` is there once it is over.
     """
 
     id: str
@@ -38,6 +38,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     deadline_s: float | None = None
     of: str = ""  # the operation that this one undoes or repeats
     called_off: bool = False
+    stopped: str = ""  # why it asks nobody any more, when too many were bad
     verdict: Verdict | None = None
 
     @property
@@ -67,15 +68,14 @@ def counts(nodes: Iterable[NodeState]) -> dict[Standing, int]:
 
 def changed(nodes: Mapping[str, NodeState]) -> list[str]:
     """Returns the nodes that this operation has moved, or may have: what an undo must ask back."""
-    moved = {Standing.DONE, Standing.FAILED, Standing.STUCK, Standing.GOING_ON, Standing.SWITCHING, Standing.ASKED}
-    return [host for host, node in nodes.items() if node.standing in moved or (node.tries and _unsettled(node))]
+    moved = {
+        Standing.DONE, Standing.FAILED, Standing.STUCK, Standing.GOING_ON, Standing.SWITCHING, Standing.ASKED,
+        Standing.UNREACHABLE,
+    }  # fmt: skip
+    return [host for host, node in nodes.items() if node.standing in moved and node.tries and not node.joined]
 
 
 def given_up(operation: Operation, nodes: Iterable[NodeState], now_s: float) -> tuple[Operation, list[NodeState]]:
     """Returns an operation that is over at once, and its nodes: who waited is left out, the others go on unwatched."""
     left = [step(node, CalledOff(), operation.to, now_s) for node in nodes]
     return msgspec.structs.replace(operation, called_off=True, verdict=Verdict.CALLED_OFF), left
-
-
-def _unsettled(node: NodeState) -> bool:
-    return node.standing is Standing.UNREACHABLE

@@ -24,7 +24,8 @@ class Ramp(msgspec.Struct, frozen=True, kw_only=True):
 
     `stages` are counts of nodes asked by the end of each stage, as numbers or as a share such as `25%`. Between two
     stages lie `pause_s`, and a stage begins when all nodes before it have ended. At most `in_flight` are on their way
-    at once and `per_s` are asked a second. It stops when more than `bad_share` of those that ended are bad.
+    at once and at most `per_s` are asked in any second; fewer than one means one in so many seconds. It stops when more
+    than `bad_share` of those that ended are bad.
     """
 
     stages: tuple[str, ...] = ("100%",)
@@ -46,12 +47,12 @@ class Doing(StrEnum):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """What to do now: whom to ask, and when to look again (seconds) if nothing happens before."""
+    """What to do now: whom to ask, and why it is better to stop."""
 
     doing: Doing
     ask: tuple[str, ...] = ()
-    wait_s: float = math.inf
     stage: int = 0
+    why: str = ""
 
 
 def stage_sizes(ramp: Ramp, nodes: int) -> tuple[int, ...]:
@@ -82,32 +83,36 @@ def stop_words(nodes: Iterable[NodeState], ramp: Ramp) -> str:
     return ""
 
 
-def next_step(
-    order: Sequence[str], nodes: Mapping[str, NodeState], ramp: Ramp, *, asked_ago_s: float, ended_ago_s: float
-) -> Step:
-    """Returns what to do with `nodes`, to be asked in `order`.
-
-    `asked_ago_s` is how long ago the last was asked, `ended_ago_s` how long ago the last one ended.
-    """
+def next_step(order: Sequence[str], nodes: Mapping[str, NodeState], ramp: Ramp, now_s: float) -> Step:
+    """Returns what to do at `now_s` with `nodes`, to be asked in `order`; none of their times may lie in the future."""
     states = [nodes[host] for host in order]
     waiting = [node.host for node in states if node.standing is Standing.WAITING]
     under_way = sum(node.standing in UNDER_WAY for node in states)
-    stage = _stage(len(order) - len(waiting), stage_sizes(ramp, len(order)), idle=under_way == 0)
-    if waiting and stop_words(states, ramp):
-        return Step(doing=Doing.STOPPED, stage=stage)
-    if not waiting:
-        return Step(doing=Doing.WATCHING if under_way else Doing.OVER, stage=stage)
     sizes = stage_sizes(ramp, len(order))
     asked = len(order) - len(waiting)
-    left = sizes[stage] - asked
-    if left == 0:
-        return Step(doing=Doing.WATCHING, stage=stage)
-    if asked and asked in sizes and ended_ago_s < ramp.pause_s:
-        return Step(doing=Doing.PAUSING, wait_s=ramp.pause_s - ended_ago_s, stage=stage)
-    room = min(left, ramp.in_flight - under_way, max(1, math.floor(asked_ago_s * ramp.per_s)))
+    stage = _stage(asked, sizes, idle=under_way == 0)
+    if not waiting:
+        return Step(doing=Doing.WATCHING if under_way else Doing.OVER, stage=stage)
+    if why := stop_words(states, ramp):
+        return Step(doing=Doing.STOPPED, stage=stage, why=why)
+    if asked in sizes and _ago_s((node.ended_s for node in states), now_s) < ramp.pause_s:
+        # Between two stages; before the first nobody has ended, while one goes on the stage is not over.
+        return Step(doing=Doing.WATCHING if under_way else Doing.PAUSING, stage=stage)
+    room = min(sizes[stage] - asked, ramp.in_flight - under_way, _rate_allows(states, ramp.per_s, now_s))
     if room <= 0:
         return Step(doing=Doing.WATCHING, stage=stage)
-    return Step(doing=Doing.ASKING, ask=tuple(waiting[:room]), wait_s=1.0 / ramp.per_s, stage=stage)
+    return Step(doing=Doing.ASKING, ask=tuple(waiting[:room]), stage=stage)
+
+
+def _ago_s(moments: Iterable[float | None], now_s: float) -> float:
+    return now_s - max((moment for moment in moments if moment is not None), default=-math.inf)
+
+
+def _rate_allows(states: Iterable[NodeState], per_s: float, now_s: float) -> int:
+    """Returns how many may be asked now: any window of a second holds `per_s`, or a longer one a single node."""
+    window_s = max(1.0, 1.0 / per_s)
+    lately = sum(node.asked_s is not None and now_s - node.asked_s < window_s for node in states)
+    return max(1, math.floor(per_s)) - lately
 
 
 def _stage(asked: int, sizes: Sequence[int], *, idle: bool) -> int:
@@ -136,6 +141,9 @@ EXIT_CODES = {
 }
 
 
+NOT_MOVED = frozenset({Standing.SUPERSEDED, Standing.LEFT_OUT})
+
+
 def verdict(nodes: Iterable[NodeState], *, stopped: bool, called_off: bool) -> Verdict:
     """Returns how the operation stands as a whole."""
     states = list(nodes)
@@ -145,6 +153,6 @@ def verdict(nodes: Iterable[NodeState], *, stopped: bool, called_off: bool) -> V
         return Verdict.CALLED_OFF
     if all(node.standing in GOOD for node in states):
         return Verdict.ALL_GOOD
-    if any(node.standing in BAD or node.standing is Standing.SUPERSEDED for node in states):
+    if any(node.standing in BAD or node.standing in NOT_MOVED for node in states):
         return Verdict.PARTIAL
     return Verdict.GOING_ON

@@ -1,12 +1,16 @@
 """Operations in one SQLite file, so that one may look away, come back, and lose nothing with the tool's process.
 
-A node's state is on disk before the request that follows from it is sent.
+A node's state is on disk before the request that follows from it is sent. Who runs an operation holds a lock of the
+kernel on a byte of the file beside it, so that whoever dies lets go of it, however long its pid lives on in another.
 """
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 import sqlite3
+import struct
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,9 +28,14 @@ CREATE TABLE IF NOT EXISTS operations (id TEXT PRIMARY KEY, created_s REAL, over
 CREATE TABLE IF NOT EXISTS nodes (operation TEXT, host TEXT, body BLOB, PRIMARY KEY (operation, host)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS cursors (operation TEXT, host TEXT, seq INT, PRIMARY KEY (operation, host)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS runners (operation TEXT PRIMARY KEY, pid INTEGER, alive_s REAL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS called_off (operation TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS holds (host TEXT PRIMARY KEY, who TEXT, reason TEXT, since_s REAL) WITHOUT ROWID;
 """
-ALIVE_S: Final = 10.0
+LOCK: Final = "hhqqi4x"  # struct flock of Linux: kind, whence, start, length, pid
+
+
+# What is called off is called off by others than who runs the operation, so it has a place of its own.
+SELECT: Final = "SELECT body, id IN (SELECT operation FROM called_off) FROM operations"
 
 
 class NoSuchOperation(HltmodeError):
@@ -55,6 +64,8 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._running: dict[str, int] = {}
+        self._known: dict[str, Operation] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=30.0)
@@ -65,13 +76,20 @@ class Store:
             raise Surroundings(f"{path}: cannot be used ({error}); name another with --store") from error
 
     def close(self) -> None:
-        """Closes the file."""
+        """Closes the file and lets go of what is run."""
+        while self._running:
+            os.close(self._running.popitem()[1])
         self._connection.close()
 
     def begin(self, operation: Operation, nodes: Iterable[NodeState], cursors: dict[str, int]) -> None:
-        """Puts a new operation there. Raises Taken when another one that is not over has some of its nodes."""
+        """Puts a new operation there.
+
+        Raises Taken when another one, neither over nor called off, has some of its nodes.
+        """
         with self.transaction():
             for other in self.operations(over=False):
+                if other.called_off:
+                    continue
                 if both := set(other.order) & set(operation.order):
                     some = ", ".join(sorted(both)[:3])
                     raise Taken(
@@ -81,31 +99,36 @@ class Store:
             self._put_operation(operation)
             self._put_nodes(operation.id, nodes)
             self._put_cursors(operation.id, cursors)
+        self._known[operation.id] = operation
 
     def save(self, operation: Operation, nodes: Iterable[NodeState], cursors: dict[str, int] | None = None) -> None:
         """Puts what has changed on disk."""
         with self.transaction():
-            if not operation.called_off and self.operation(operation.id).called_off:
-                operation = msgspec.structs.replace(operation, called_off=True)  # by another process, a moment ago
-            self._put_operation(operation)
+            if self._known.get(operation.id) != operation:
+                self._put_operation(operation)
             self._put_nodes(operation.id, nodes)
             self._put_cursors(operation.id, cursors or {})
+        self._known[operation.id] = operation
 
     def operation(self, name: str) -> Operation:
         """Returns the operation of that id; `last` is the newest. Raises NoSuchOperation."""
         if name == "last":
-            row = self._connection.execute("SELECT body FROM operations ORDER BY created_s DESC LIMIT 1").fetchone()
+            row = self._connection.execute(f"{SELECT} ORDER BY created_s DESC LIMIT 1").fetchone()
         else:
-            row = self._connection.execute("SELECT body FROM operations WHERE id = ?", (name,)).fetchone()
+            row = self._connection.execute(f"{SELECT} WHERE id = ?", (name,)).fetchone()
         if row is None:
             raise NoSuchOperation(f"{name}: no such operation in {self.path}; `hltmode fleet history` lists them")
-        return msgspec.json.decode(row[0], type=Operation)
+        return _operation(*row)
 
     def operations(self, *, over: bool | None = None) -> list[Operation]:
         """Returns the operations, oldest first."""
         where = "" if over is None else f" WHERE over = {int(over)}"
-        rows = self._connection.execute(f"SELECT body FROM operations{where} ORDER BY created_s")  # noqa: S608 - a number
-        return [msgspec.json.decode(body, type=Operation) for (body,) in rows]
+        return [_operation(*row) for row in self._connection.execute(f"{SELECT}{where} ORDER BY created_s")]
+
+    def is_called_off(self, operation: Operation) -> bool:
+        """Returns whether somebody has called it off."""
+        found = self._connection.execute("SELECT 1 FROM called_off WHERE operation = ?", (operation.id,)).fetchone()
+        return found is not None
 
     def nodes(self, operation: Operation) -> dict[str, NodeState]:
         """Returns how each node of an operation stands, in the operation's order."""
@@ -120,32 +143,41 @@ class Store:
     def call_off(self, name: str) -> Operation:
         """Has an operation ask nobody any more, whoever runs it."""
         with self.transaction():
-            operation = msgspec.structs.replace(self.operation(name), called_off=True)
-            self._put_operation(operation)
-        return operation
+            operation = self.operation(name)
+            self._connection.execute("INSERT OR REPLACE INTO called_off VALUES (?)", (operation.id,))
+        return msgspec.structs.replace(operation, called_off=True)
 
     def run(self, operation: Operation) -> None:
-        """Takes the operation for this process. Raises Taken while another one runs it."""
+        """Takes the operation until `leave`. Raises Taken while somebody runs it, in this process or another."""
+        descriptor = self._lock_file()
+        if operation.id in self._running or not _locked(descriptor, operation.id):
+            os.close(descriptor)
+            who = self._connection.execute("SELECT pid FROM runners WHERE operation = ?", (operation.id,)).fetchone()
+            pid = who[0] if who else "unknown"
+            raise Taken(f"{operation.id}: process {pid} runs it; `hltmode fleet watch {operation.id}` shows it")
+        self._running[operation.id] = descriptor
         with self.transaction():
-            row = self._connection.execute(
-                "SELECT pid, alive_s FROM runners WHERE operation = ?", (operation.id,)
-            ).fetchone()
-            if row and row[0] != os.getpid() and time.time() - row[1] < ALIVE_S and _lives(row[0]):
-                raise Taken(f"{operation.id}: process {row[0]} runs it; `hltmode fleet watch {operation.id}` shows it")
-            self._connection.execute(
-                "INSERT OR REPLACE INTO runners VALUES (?, ?, ?)", (operation.id, os.getpid(), time.time())
-            )
+            row = (operation.id, os.getpid(), time.time())
+            self._connection.execute("INSERT OR REPLACE INTO runners VALUES (?, ?, ?)", row)
 
     def runs(self, operation: Operation) -> bool:
-        """Returns whether some process runs it."""
-        row = self._connection.execute(
-            "SELECT pid, alive_s FROM runners WHERE operation = ?", (operation.id,)
-        ).fetchone()
-        return bool(row) and time.time() - row[1] < ALIVE_S and _lives(row[0])
+        """Returns whether somebody runs it, in this process or another."""
+        if operation.id in self._running:
+            return True
+        descriptor = self._lock_file()
+        try:
+            return not _locked(descriptor, operation.id)
+        finally:
+            os.close(descriptor)
 
     def leave(self, operation: Operation) -> None:
-        """Lets go of an operation that this process ran."""
-        self._connection.execute("DELETE FROM runners WHERE operation = ? AND pid = ?", (operation.id, os.getpid()))
+        """Lets go of an operation that was taken by `run`."""
+        self._known.pop(operation.id, None)
+        try:
+            with self.transaction():
+                self._connection.execute("DELETE FROM runners WHERE operation = ?", (operation.id,))
+        finally:
+            os.close(self._running.pop(operation.id))
 
     def hold(self, hosts: Iterable[str], who: str, reason: str) -> None:
         """Has no operation take these nodes."""
@@ -164,6 +196,15 @@ class Store:
         """Returns the nodes that are held."""
         rows = self._connection.execute("SELECT host, who, reason, since_s FROM holds ORDER BY host")
         return {row[0]: Hold(*row) for row in rows}
+
+    def _lock_file(self) -> int:
+        path = self.path.with_name(f"{self.path.name}.lock")
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Surroundings(
+                f"{path}: cannot be written ({error.strerror}); name another file with --store"
+            ) from error
 
     def _put_operation(self, operation: Operation) -> None:
         row = (operation.id, operation.created_s, int(operation.over), msgspec.json.encode(operation))
@@ -184,24 +225,36 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Has all that is written within it be there, or none; one within another is part of that one."""
+        """Has all that is written within it be there, or none; one within another is part of that one.
+
+        Raises Surroundings when the file can't be used.
+        """
         if self._connection.in_transaction:
             yield
             return
-        self._connection.execute("BEGIN IMMEDIATE")
         try:
-            yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise Surroundings(f"{self.path}: cannot be written ({error}); see to the disk") from error
 
 
-def _lives(pid: int) -> bool:
+def _operation(body: bytes, called_off: int) -> Operation:
+    found = msgspec.json.decode(body, type=Operation)
+    return msgspec.structs.replace(found, called_off=True) if called_off else found
+
+
+def _locked(descriptor: int, operation: str) -> bool:
+    """Locks the operation's byte for as long as the descriptor is open; returns whether it was free."""
+    start = int.from_bytes(hashlib.blake2b(operation.encode(), digest_size=7).digest())
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(LOCK, fcntl.F_WRLCK, os.SEEK_SET, start, 1, 0))
+    except (BlockingIOError, PermissionError):
         return False
-    except PermissionError:
-        return True
     return True

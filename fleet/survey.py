@@ -19,7 +19,7 @@ async def survey(
     found: dict[str, Look] = {}
 
     async def look(host: str) -> None:
-        found[host] = await client.look(place_of(host, known))
+        found[host] = await client.look(place_of(host, known), host)
         tell(len(found))
 
     wanted = list(hosts)

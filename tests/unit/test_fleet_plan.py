@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from fleet.plan import plan
 from fleet.rollout import Ramp
 from fleet.selection import Candidate
 from fleet.standing import NodeState, Standing
-from fleet.store import NoSuchOperation, Store, Taken
 
 HOSTS = tuple(f"fu-{number}" for number in range(1, 11))
 
@@ -86,13 +84,10 @@ def test_only_nodes_that_arrived_tell_how_long_it_takes() -> None:
 
 
 def test_an_undo_takes_what_was_or_may_have_been_moved() -> None:
-    stands = {
-        standing.value: NodeState(host=standing.value, request_id="x", standing=standing) for standing in Standing
-    }
-    lost = NodeState(host="lost", request_id="x", standing=Standing.UNREACHABLE, tries=2)
-    moved = set(changed(stands | {"lost": lost}))
-    assert {"done", "failed", "stuck", "going on", "lost"} <= moved
-    assert not moved & {"already", "refused", "superseded", "waiting", "left out", "unreachable"}
+    asked = {each.value: NodeState(host=each.value, request_id="x", standing=each, tries=1) for each in Standing}
+    assert set(changed(asked)) == {"asked", "switching", "done", "failed", "stuck", "going on", "unreachable"}
+    assert not changed({host: replace(node, tries=0) for host, node in asked.items()})
+    assert not changed({host: replace(node, joined=True) for host, node in asked.items()})
 
 
 def test_names_are_clustershells_and_must_be_known() -> None:
@@ -115,40 +110,6 @@ def test_a_file_of_nodes_says_where_they_answer(tmp_path: Path) -> None:
             read_places(path)
 
 
-def test_nodes_belong_to_one_operation_at_a_time(tmp_path: Path) -> None:
-    store = Store(tmp_path / "fleet.sqlite")
-    first, second = operation("fu-1", "fu-2"), operation("fu-2", "fu-3")
-    store.begin(first, waiting(first), {"fu-1": 7})
-    with pytest.raises(Taken, match="anna has 1 of these nodes"):
-        store.begin(second, waiting(second), {})
-    assert store.operations() == [first]
-    assert store.cursors(first) == {"fu-1": 7}
-    assert list(store.nodes(first)) == ["fu-1", "fu-2"]
-    with pytest.raises(NoSuchOperation):
-        store.operation("op-x")
-    store.close()
-
-
-def test_a_call_off_is_not_overwritten_by_the_process_that_runs_the_operation(tmp_path: Path) -> None:
-    store = Store(tmp_path / "fleet.sqlite")
-    order = operation("fu-1", "fu-2")
-    store.begin(order, waiting(order), {})
-    store.call_off(order.id)
-    store.save(order, waiting(order)[:1])
-    assert store.operation(order.id).called_off
-    store.close()
-
-
-def test_what_is_written_together_is_there_or_not(tmp_path: Path) -> None:
-    store = Store(tmp_path / "fleet.sqlite")
-    order = operation("fu-1")
-    with pytest.raises(KeyError), store.transaction():
-        store.begin(order, waiting(order), {})
-        raise KeyError
-    assert store.operations() == []
-    store.close()
-
-
 def test_an_operation_that_is_given_up_asks_nobody_more_and_forgets_nobody(tmp_path: Path) -> None:
     order = operation("fu-1", "fu-2")
     first, second = waiting(order)
@@ -157,20 +118,3 @@ def test_an_operation_that_is_given_up_asks_nobody_more_and_forgets_nobody(tmp_p
     assert (over.over, over.called_off) == (True, True)
     assert [node.standing for node in nodes] == [Standing.LEFT_OUT, Standing.SWITCHING]
     assert changed({node.host: node for node in nodes}) == ["fu-2"]
-
-
-def test_one_process_runs_an_operation_and_a_dead_one_is_no_hindrance(tmp_path: Path) -> None:
-    store = Store(tmp_path / "fleet.sqlite")
-    order = operation("fu-1")
-    store.begin(order, waiting(order), {})
-    store.run(order)
-    store.run(order)
-    assert store.runs(order)
-    store._connection.execute("UPDATE runners SET pid = ?", (os.getppid(),))
-    with pytest.raises(Taken, match="runs it"):
-        store.run(order)
-    store._connection.execute("UPDATE runners SET alive_s = 0")
-    store.run(order)
-    store.leave(order)
-    assert not store.runs(order)
-    store.close()

@@ -1,0 +1,154 @@
+"""What the file of operations keeps, and who may run one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from contract.errors import Surroundings
+from contract.modes import Wanted
+from fleet.hosts import Place
+from fleet.operation import Operation, new_id
+from fleet.rollout import Verdict
+from fleet.standing import NodeState, Standing
+from fleet.store import NoSuchOperation, Store, Taken
+
+RUNNER = """
+import sys
+from pathlib import Path
+from fleet.store import Store
+store = Store(Path(sys.argv[1]))
+store.run(store.operation("last"))
+print("runs", flush=True)
+sys.stdin.read()
+"""
+
+
+def operation(*hosts: str, name: str = "") -> Operation:
+    return Operation(
+        id=name or new_id(), to=Wanted.CLOUD, who="anna", reason="", created_s=1.0, order=hosts,
+        places={host: Place(host) for host in hosts}, limit_s=240.0,
+    )  # fmt: skip
+
+
+def waiting(order: Operation) -> list[NodeState]:
+    return [NodeState(host=host, request_id=order.id) for host in order.order]
+
+
+def test_nodes_belong_to_one_operation_at_a_time(tmp_path: Path) -> None:
+    store = Store(tmp_path / "fleet.sqlite")
+    first, second = operation("fu-1", "fu-2"), operation("fu-2", "fu-3")
+    store.begin(first, waiting(first), {"fu-1": 7})
+    with pytest.raises(Taken, match="anna has 1 of these nodes"):
+        store.begin(second, waiting(second), {})
+    assert store.operations() == [first]
+    assert store.cursors(first) == {"fu-1": 7}
+    assert list(store.nodes(first)) == ["fu-1", "fu-2"]
+    with pytest.raises(NoSuchOperation):
+        store.operation("op-x")
+    store.call_off(first.id)  # asks nobody any more, so its nodes are free
+    store.begin(second, waiting(second), {})
+    store.close()
+
+
+def test_an_operation_is_run_once_even_in_one_process(tmp_path: Path) -> None:
+    store, other = Store(tmp_path / "fleet.sqlite"), Store(tmp_path / "fleet.sqlite")
+    first, second = operation("fu-1"), operation("fu-2")
+    for order in (first, second):
+        store.begin(order, waiting(order), {})
+        store.run(order)
+        assert store.runs(order)
+        assert other.runs(order)
+        for each in (store, other):
+            with pytest.raises(Taken, match=f"process {os.getpid()} runs it"):
+                each.run(order)
+    store.leave(first)
+    assert (store.runs(first), other.runs(first), other.runs(second)) == (False, False, True)
+    other.run(first)
+    assert store.runs(first)
+    store.close()
+    assert not other.runs(second)
+    other.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_dead_runner_is_no_hindrance_and_one_that_sleeps_is(tmp_path: Path, number: int) -> None:
+    path = tmp_path / "fleet.sqlite"
+    store = Store(path)
+    order = operation("fu-1")
+    store.begin(order, waiting(order), {})
+    command = [sys.executable, "-c", RUNNER, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as runner:
+        assert runner.stdout is not None
+        assert runner.stdout.readline() == "runs\n"
+        try:
+            assert store.runs(order)
+            with pytest.raises(Taken, match=f"process {runner.pid} runs it"):
+                store.run(order)
+            runner.send_signal(number)
+            if number == signal.SIGSTOP:  # it may wake up at any time, and would ask
+                assert store.runs(order)
+        finally:
+            runner.kill()
+            runner.wait()
+    store.run(order)
+    store.close()
+
+
+def test_what_is_called_off_stays_so_whatever_its_runner_saves(tmp_path: Path) -> None:
+    store, other = Store(tmp_path / "fleet.sqlite"), Store(tmp_path / "fleet.sqlite")
+    order = operation("fu-1")
+    store.begin(order, waiting(order), {})
+    assert other.call_off(order.id).called_off
+    store.save(order, [NodeState(host="fu-1", request_id=order.id, standing=Standing.ASKED)], {"fu-1": 3})
+    store.save(replace(order, stopped="too many"), [])
+    found = store.operation(order.id)
+    assert (found.called_off, found.stopped, store.is_called_off(order)) == (True, "too many", True)
+    assert (store.nodes(order)["fu-1"].standing, store.cursors(order)) == (Standing.ASKED, {"fu-1": 3})
+    store.save(replace(found, verdict=Verdict.CALLED_OFF), [])
+    assert store.operations(over=False) == []
+    store.close()
+    other.close()
+
+
+def test_what_is_written_together_is_there_or_not(tmp_path: Path) -> None:
+    store = Store(tmp_path / "fleet.sqlite")
+    order = operation("fu-1")
+    with pytest.raises(KeyError), store.transaction():
+        store.begin(order, waiting(order), {})
+        raise KeyError
+    assert store.operations() == []
+    store.close()
+
+
+def test_a_disk_that_takes_nothing_is_named_and_half_a_change_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.sqlite"
+    store = Store(path)
+    order = operation("fu-1")
+    store.begin(order, waiting(order), {})
+    pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+    store._connection.execute(f"PRAGMA max_page_count = {pages}")
+    long = NodeState(host="fu-1", request_id=order.id, standing=Standing.ASKED, words="x" * 1_000_000)
+    with pytest.raises(Surroundings, match="cannot be written"):
+        store.save(order, [long], {"fu-1": 9})
+    assert (store.nodes(order)["fu-1"].standing, store.cursors(order)) == (Standing.WAITING, {})
+    store._connection.execute("PRAGMA max_page_count = 100000")
+    store.save(order, [long], {"fu-1": 9})
+    assert store.nodes(order)["fu-1"] == long
+    store.close()
+
+
+def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.sqlite"
+    path.write_text("not a database" * 100)
+    with pytest.raises(Surroundings, match="cannot be used"):
+        Store(path)
+    with pytest.raises(sqlite3.DatabaseError):
+        sqlite3.connect(path).execute("SELECT 1 FROM nodes")

@@ -27,7 +27,7 @@ from fleet.journal_lines import JournalLine
 from fleet.standing import Answered, Denied, NoAnswer, NotSent
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=10.0, sock_connect=3.0)
-AT_ONCE: Final = 1024
+AT_ONCE: Final = 256
 OTHER_FILES: Final = 64
 PLENTY_OF_FILES: Final = 4096  # with fewer no connection is kept for the next look
 LARGEST: Final = 4 << 20

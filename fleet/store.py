@@ -238,8 +238,7 @@ class Store:
                 yield
                 self._connection.execute("COMMIT")
             except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                self._connection.rollback()  # nothing if the failure has done so by itself
                 raise
         except sqlite3.Error as error:
             raise Surroundings(f"{self.path}: cannot be written ({error}); see to the disk") from error

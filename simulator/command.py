@@ -84,6 +84,9 @@ def farm(**options: object) -> None:
       silent        takes connections and never answers
       loses         does what it is asked, but hangs up before the answer
       lies          publishes cloud, but no VM comes up: vms_failed
+      dies          does what it is asked, and never answers again once it has accepted
+      forgets       is installed anew 10 s after it has accepted
+      mistaken      gives another node's name
       old           unmodified hltd: its CGI URLs only
 
     \b

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
@@ -31,6 +32,7 @@ from switcher.cgi import FOLDER
 
 COMMANDS: Final = {f"{FOLDER}exclude_cgi.py": Wanted.CLOUD, f"{FOLDER}include_cgi.py": Wanted.HLT}
 ACTIVE: Final = f"{FOLDER}cloud_mode_active_cgi.py"
+MISTAKEN_HOST: Final = "fu-elsewhere"
 METHODS: Final = {"/status": "GET", "/journal": "GET", "/switch": "POST", ACTIVE: "GET"} | dict.fromkeys(
     COMMANDS, "GET"
 )
@@ -43,10 +45,14 @@ class Entrance:
         self._node = node
         self._clock = clock
         self._old = node.fault is Fault.OLD
+        self._dead = False
 
     def handle(self, asked: Asked, respond: Respond) -> None:
         """Answers one request."""
         if self._node.fault is Fault.SILENT:
+            return
+        if self._dead:
+            respond(None)
             return
         in_folder = asked.path.startswith(FOLDER)
         method = METHODS.get(asked.path) if in_folder or not self._old else None
@@ -62,7 +68,9 @@ class Entrance:
 
     def _answer(self, asked: Asked, respond: Respond) -> None:
         if asked.path == "/status":
-            respond(_json(200, self._node.status()))
+            status = self._node.status()
+            mistaken = self._node.fault is Fault.MISTAKEN
+            respond(_json(200, replace(status, host=MISTAKEN_HOST) if mistaken else status))
         elif asked.path == "/journal":
             respond(_json_text(200, b"[" + b",".join(self._journal(asked)) + b"]"))
         elif asked.path == "/switch":
@@ -76,7 +84,13 @@ class Entrance:
         """Returns how requests are answered here: not at all when the node loses answers."""
         if self._node.fault is Fault.LOSES:
             return lambda _page: respond(None)
+        if self._node.fault is Fault.DIES:
+            return functools.partial(self._last_words, respond)
         return respond
+
+    def _last_words(self, respond: Respond, page: Page | None) -> None:
+        self._dead = page is not None and page.status == HTTP_STATUS[Verdict.ACCEPTED]
+        respond(page)
 
     def _journal(self, asked: Asked) -> list[bytes]:
         after = asked.query.get("after", "0")

@@ -24,6 +24,9 @@ class Fault(StrEnum):
     SILENT = "silent"  # takes connections and never answers
     LOSES = "loses"  # does what it is asked, but the connection closes before the answer
     LIES = "lies"  # accepts and publishes cloud, but no VM comes up: outcome vms_failed
+    DIES = "dies"  # does what it is asked, and answers nothing from the moment it has said so
+    FORGETS = "forgets"  # is installed anew after it has accepted: state and journal are gone
+    MISTAKEN = "mistaken"  # another node answers at its address
     OLD = "old"  # unmodified hltd: its CGI URLs, 404 for everything else
 
 

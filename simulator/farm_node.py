@@ -10,7 +10,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -53,19 +53,24 @@ BOOT: Final = "simulated"
 CORE_NAMES: Final = tuple(f"core{number}" for number in range(CORES))
 MOVE_TOKENS_S: Final = 0.05
 CHECK_RUN_S: Final = 0.01
+FORGETS_AFTER_S: Final = 10.0  # of having accepted; a drain takes longer
 
 
 class Got(msgspec.Struct, kw_only=True):
     """What became of one request: its first verdict (None while it is under check), and its outcome once it has one.
 
-    `times` counts how often it came in.
+    `times` counts how often it came in. Moments are Unix seconds of those outside: when it came in first, when it got
+    its outcome, and when the node became stuck with it.
     """
 
     to: Wanted
+    first_s: float
     times: int = 0
     verdict: Verdict | None = None
     reason: str = ""
     outcome: str | None = None
+    outcome_s: float | None = None
+    stuck_s: float | None = None
 
 
 class Truth(msgspec.Struct, kw_only=True):
@@ -85,26 +90,32 @@ class FarmNode:
     """A node that works on `run`. Entrances call `submit`, `command`, `status`, `journal`, `cloud_cores`."""
 
     def __init__(self, who: Identity, fault: Fault, run: FarmRun, clock: Clock, seed: int = 1) -> None:
-        dice = random.Random(f"{seed} {who.host}")
-        slowness = SLOWNESS if fault is Fault.SLOW else 1.0
         self.who = who
         self.fault = fault
         self._clock = clock
-        self._slowness = slowness
+        self._dice = random.Random(f"{seed} {who.host}")
+        self._slowness = SLOWNESS if fault is Fault.SLOW else 1.0
         self._run = run
-        self._tool = SimulatedCloudTool(clock, fault, dice)
-        hangs = fault is Fault.HANGS
-        self._work = SimulatedWork(clock, run, self._work_gone, dice, slowness=slowness, hangs=hangs)
+        self._life = 0
+        self._numbers = count(1)
+        self._got: dict[str, Got] = {}
+        self._install()
+
+    def _install(self) -> None:
+        """Makes it a node without a past; what the one before it had under way comes to nothing."""
+        self._life += 1
+        hangs = self.fault is Fault.HANGS
+        gone = self._in_this_life(self._work_gone)
+        self._tool = SimulatedCloudTool(self._clock, self.fault, self._dice)
+        self._work = SimulatedWork(self._clock, self._run, gone, self._dice, slowness=self._slowness, hangs=hangs)
         self._state = State()
-        self._timeline = Timeline(mode_since=clock.now(), boot_id=BOOT)
+        self._timeline = Timeline(mode_since=self._clock.now(), boot_id=BOOT)
         self._journal: list[bytes] = []
         self._in_cloud = False
         self._alarms: dict[Timer, Alarm] = {}
         self._waiting: deque[Event] = deque()
         self._busy = False
         self._replies: dict[str, list[Callable[[Answer], None]]] = {}
-        self._numbers = count(1)
-        self._got: dict[str, Got] = {}
 
     def start(self) -> None:
         """Begins as a switcher that finds its jobs at work."""
@@ -113,6 +124,15 @@ class FarmNode:
         self._timeline, records = timeline.begin(self._timeline, self._state, facts, self._clock.now())
         self._write(records)
         self._post(facts)
+
+    def _install_anew(self) -> None:
+        self._install()
+        self.start()
+
+    def _in_this_life(self, call: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Returns `call` as it is until the node is installed anew."""
+        life = self._life
+        return lambda argument: call(argument) if self._life == life else None
 
     # What the entrances call
 
@@ -161,7 +181,7 @@ class FarmNode:
     # The mailbox
 
     def _receive(self, request: Request) -> None:
-        got = self._got.setdefault(request.id, Got(to=request.to))
+        got = self._got.setdefault(request.id, Got(to=request.to, first_s=self._clock.outside_s()))
         got.times += 1
         self._post(Requested(request))
 
@@ -183,14 +203,17 @@ class FarmNode:
         now = self._clock.now()
         self._timeline, records = timeline.advance(self._timeline, before, self._state, effects, now)
         self._write(records)
+        switch = self._state.switch
+        if self._state.stuck and not before.stuck and switch is not None and (got := self._got.get(switch.id)):
+            got.stuck_s = self._clock.outside_s()
         for effect in effects:
             self._carry_out(effect)
 
     def _write(self, records: list[AnyRecord]) -> None:
         for record in records:
             self._journal.append(msgspec.json.encode(record))
-            if isinstance(record, SwitchRecord) and record.id in self._got:
-                self._got[record.id].outcome = record.outcome
+            if isinstance(record, SwitchRecord) and (got := self._got.get(record.id)):
+                got.outcome, got.outcome_s = record.outcome, self._clock.outside_s()
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:
@@ -199,12 +222,13 @@ class FarmNode:
             case Ask(to, who, reason):
                 self._post(Requested(Request(id=f"{who}-{next(self._numbers)}", to=to, who=who, reason=reason)))
             case Ignite(verb):
-                self._tool.ask(verb, self._post)
+                self._tool.ask(verb, self._in_this_life(self._post))
             case MoveTokens(to):
-                self._clock.later(MOVE_TOKENS_S * self._slowness, self._tokens_moved, to)
+                moved = self._in_this_life(self._tokens_moved)
+                self._clock.later(MOVE_TOKENS_S * self._slowness, moved, to)
             case CheckRun(ref):
                 checked = RunChecked(ref, ref.number == self._run.ref.number)
-                self._clock.later(CHECK_RUN_S * self._slowness, self._post, checked)
+                self._clock.later(CHECK_RUN_S * self._slowness, self._in_this_life(self._post), checked)
             case StartWork(ref):
                 self._work.begin(ref)
             case TellJobs(number, told):
@@ -218,6 +242,8 @@ class FarmNode:
             got.verdict, got.reason = answer.verdict, answer.reason
         for answered in self._replies.pop(answer.id, []):
             answered(answer)
+        if self.fault is Fault.FORGETS and self._life == 1 and answer.verdict is Verdict.ACCEPTED:
+            self._clock.later(FORGETS_AFTER_S, self._in_this_life(lambda _: self._install_anew()), None)
 
     def _tokens_moved(self, to: Wanted) -> None:
         self._in_cloud = to is Wanted.CLOUD
@@ -235,7 +261,7 @@ class FarmNode:
             wait_s = CONFIG.switch.timeout_s(mode(self._state))
         else:
             wait_s = delay_s(wake, CONFIG, self._state, self._timeline)
-        self._alarms[wake.timer] = self._clock.later(wait_s, self._post, Woke(wake.timer))
+        self._alarms[wake.timer] = self._clock.later(wait_s, self._in_this_life(self._post), Woke(wake.timer))
 
     def _tokens(self) -> Tokens:
         if self._in_cloud:

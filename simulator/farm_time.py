@@ -26,6 +26,9 @@ class Clock(Protocol):
     def later(self, delay_s: float, call: Callable[..., object], *arguments: object) -> Alarm:
         """Has `call` called in `delay_s`."""
 
+    def outside_s(self) -> float:
+        """Returns the moment as those outside have it: Unix seconds of a clock that nobody sets."""
+
 
 class LoopClock:
     """The event loop's clock, `speed` times as fast; it starts with the true date, so dates run ahead of ours."""
@@ -40,6 +43,10 @@ class LoopClock:
         """Returns the moment."""
         passed_s = (self._loop.time() - self._began_s) * self._speed
         return Now(self._began.wall_s + passed_s, self._began.boot_s + passed_s)
+
+    def outside_s(self) -> float:
+        """Returns the moment as those outside have it."""
+        return self._began.wall_s + self._loop.time() - self._began_s
 
     def later(self, delay_s: float, call: Callable[..., object], *arguments: object) -> Alarm:
         """Has `call` called in `delay_s`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from switcher.view import Status
 from tests.integration.node import wait_for
 
 NODES = 60
-MIX = "slow=5%,refuses=3%,refuses-late=1,hangs=1,dead=1,silent=1,loses=2,lies=1,old=5%"
+MIX = "slow=5%,refuses=3%,refuses-late=1,hangs=1,dead=1,silent=1,loses=2,lies=1,dies=1,forgets=1,mistaken=1,old=5%"
 FIRST = "127.78.0.1"
 
 # One process serves all tests of this file; each asks nodes of its own.
@@ -127,8 +128,14 @@ def test_a_node_goes_there_and_back_and_the_truth_says_so(farm: Farm) -> None:
     assert farm.journal(host, seq)[0].seq == seq + 1
     told = farm.truth()[host]
     assert (told["mode"], told["vms"], told["vms_up"], told["stuck"]) == ("HLT", "down", False, False)
-    done = {"times": 1, "verdict": "accepted", "reason": "", "outcome": "done"}
-    assert told["requests"] == {"op-1": {"to": "cloud", **done}, "op-2": {"to": "HLT", **done}}
+    assert list(told["requests"]) == ["op-1", "op-2"]
+    moments = []
+    for (name, got), to in zip(told["requests"].items(), ("cloud", "HLT"), strict=True):
+        moments += [got.pop("first_s"), got.pop("outcome_s")]
+        rest = {"times": 1, "verdict": "accepted", "reason": "", "outcome": "done", "stuck_s": None}
+        assert got == {"to": to, **rest}, name
+    assert moments == sorted(moments)
+    assert abs(time.time() - moments[-1]) < 3600
 
 
 def test_a_repeated_id_is_a_no_op_and_a_stale_one_is_told_so(farm: Farm) -> None:
@@ -238,6 +245,31 @@ def test_a_lying_node_accepts_and_has_no_vms(farm: Farm) -> None:
     assert farm.outcome(host, "op-1") == "vms_failed"
     shown = farm.status(host)
     assert (shown.mode.value, shown.vms.value, farm.truth()[host]["vms_up"]) == ("cloud", "failed", False)
+
+
+def test_a_node_that_dies_has_done_what_it_accepted_and_says_no_more(farm: Farm) -> None:
+    (host,) = farm.with_fault(Fault.DIES)
+    assert farm.ask(host, "op-1", "HLT")[0] == 200
+    assert farm.ask(host, "op-2", "cloud")[0] == 202
+    wait_for("the end of op-2", lambda: farm.truth()[host]["requests"]["op-2"]["outcome"] == "done")
+    for path in ("/status", "/journal", "/cgi-bin/cloud_mode_active_cgi.py"):
+        with pytest.raises(ConnectionError):
+            farm.get(host, path)
+
+
+def test_a_node_that_is_installed_anew_has_forgotten_and_takes_the_request_again(farm: Farm) -> None:
+    (host,) = farm.with_fault(Fault.FORGETS)
+    assert farm.ask(host, "op-1", "cloud")[0] == 202
+    wait_for("HLT", lambda: farm.status(host).mode.value == "HLT")
+    assert "op-1" not in {getattr(record, "id", "") for record in farm.journal(host)}
+    assert farm.ask(host, "op-1", "cloud")[0] == 202
+    assert farm.outcome(host, "op-1") == "done"
+    assert farm.truth()[host]["requests"]["op-1"]["times"] == 2
+
+
+def test_a_mistaken_address_gives_another_nodes_name(farm: Farm) -> None:
+    (host,) = farm.with_fault(Fault.MISTAKEN)
+    assert farm.status(host).host != host
 
 
 def test_an_old_node_has_hltds_urls_and_nothing_else(farm: Farm) -> None:

@@ -44,6 +44,9 @@ class FakeClock:
     def now(self) -> Now:
         return Now(1_795_000_000.0 + self.passed_s, self.passed_s)
 
+    def outside_s(self) -> float:
+        return self.passed_s
+
     def later(self, delay_s: float, call: Callable[..., object], *arguments: object) -> FakeAlarm:
         alarm = FakeAlarm(lambda: call(*arguments))
         heapq.heappush(self._alarms, (self.passed_s + delay_s, next(self._numbers), alarm))

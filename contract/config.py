@@ -7,7 +7,6 @@ flag `--set section.key=value`. An unknown key is an error that names the neares
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import os
 import re
 import socket
@@ -22,6 +21,7 @@ import msgspec
 
 from contract.errors import ConfigError
 from contract.modes import Mode
+from contract.networks import networks_of
 from contract.paths import NodePaths
 
 PREFIX: Final = "HLTMODE_"
@@ -48,12 +48,22 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Http(msgspec.Struct, frozen=True, kw_only=True):
-    """The switcher's entrance. `allow` lists the networks whose requests are answered."""
+    """The switcher's entrance. `allow` lists the networks whose requests are answered, loopback unless told.
+
+    With a certificate the JSON API is spoken at `tls_port`, and at `port` with callers on this host only; the old CGI
+    URLs stay at `port`. An address may ask `requests_per_s` times a second (0: as often as it likes), and hold a
+    quarter of `connections`.
+    """
 
     bind: str = "0.0.0.0"  # noqa: S104 - the farm's tools call from other hosts; `allow` guards the door
     port: Port = 9000
     allow: list[str] = msgspec.field(default_factory=lambda: ["127.0.0.0/8", "::1/128"])
     token_file: str = ""
+    tls_port: Port = 9443
+    tls_cert_file: str = ""
+    tls_key_file: str = ""
+    requests_per_s: NotNegative = 100.0
+    connections: Annotated[int, msgspec.Meta(ge=16, le=4096)] = 256
 
 
 class Igniter(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,11 +200,7 @@ def load(path: Path | None, *, environment: Mapping[str, str] = os.environ, sets
         message, _, key = str(error).partition(" - at `$.")
         raise ConfigError(f"{where}: {key.rstrip('`') or 'file'}: {message}") from error
     _check_sinks(config.sink, where)
-    for network in config.http.allow:
-        try:
-            ipaddress.ip_network(network)
-        except ValueError as error:
-            raise ConfigError(f"{where}: http.allow: {error}") from error
+    _check_http(config.http, where)
     return config
 
 
@@ -233,6 +239,17 @@ def _known_keys(table: Table, where: str) -> None:
         for key in (key for each in tables for key in each):
             if key not in keys:
                 raise ConfigError(f"{where}: {section}.{key} is unknown{nearest(key, keys)}")
+
+
+def _check_http(http: Http, where: str) -> None:
+    try:
+        networks_of(http.allow)
+    except ValueError as error:
+        raise ConfigError(f"{where}: http.allow: {error}") from error
+    if bool(http.tls_cert_file) is not bool(http.tls_key_file):
+        raise ConfigError(f"{where}: http.tls_cert_file: name http.tls_key_file as well, or neither")
+    if http.tls_cert_file and http.tls_port == http.port != 0:
+        raise ConfigError(f"{where}: http.tls_port: {http.tls_port} is http.port already; TLS needs a port of its own")
 
 
 def _check_sinks(sinks: Iterable[Sink], where: str) -> None:

@@ -7,7 +7,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -15,9 +15,11 @@ from typing import Final
 import msgspec
 
 from contract.config import NodeConfig
-from contract.errors import MountHangs
+from contract.errors import ConfigError, MountHangs
 from contract.mount import Mount
+from contract.networks import family_of
 from contract.paths import TOKEN_STATES
+from contract.secret_file import read_secret, read_token
 
 LEAST_INOTIFY_INSTANCES: Final = 16
 LEAST_OPEN_FILES: Final = 1024
@@ -63,6 +65,7 @@ def node(config: NodeConfig) -> Iterator[Check]:
     yield _port("http", config.http.bind, config.http.port)
     yield _port("collector.metrics", config.collector.metrics_bind, config.collector.metrics_port)
     yield _token_file(config)
+    yield _tls_key(config)
 
 
 def _good_if(what: str, good: bool, words: str, otherwise: str, finding: Finding = Finding.BAD) -> Check:
@@ -145,7 +148,7 @@ def _program(key: str, command: list[str], finding: Finding, consequence: str) -
 
 def _port(key: str, host: str, port: int) -> Check:
     try:
-        socket.create_server((host, port)).close()
+        socket.create_server((host, port), family=family_of(host)).close()
     except OSError as error:
         words = f"{host}:{port}: {error.strerror}; a daemon of ours that serves already, or set {key}_port"
         return Check(f"{key} port", Finding.WARNING, words.replace("http_port", "http.port"))
@@ -156,9 +159,19 @@ def _token_file(config: NodeConfig) -> Check:
     key, name = "http.token_file", config.http.token_file
     if not name:
         return Check(key, Finding.WARNING, "none: who may reach the port may switch; http.allow is the only guard")
-    path = Path(name)
+    return _secret(key, lambda: read_token(Path(name), key), f"{name} is a secret")
+
+
+def _tls_key(config: NodeConfig) -> Check:
+    key, name = "http.tls_key_file", config.http.tls_key_file
+    if not name:
+        return Check(key, Finding.GOOD, "none: the JSON API is spoken in plain text")
+    return _secret(key, lambda: read_secret(Path(name), key), f"{name} is a secret")
+
+
+def _secret(key: str, read: Callable[[], str], words: str) -> Check:
     try:
-        open_to_all = path.stat().st_mode & 0o077
-    except OSError as error:
-        return Check(key, Finding.BAD, f"{path}: {error.strerror}")
-    return _good_if(key, not open_to_all, f"{path} is for its owner alone", f"{path}: chmod 600 it", Finding.WARNING)
+        read()
+    except ConfigError as error:
+        return Check(key, Finding.BAD, str(error))
+    return Check(key, Finding.GOOD, words)

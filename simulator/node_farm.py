@@ -27,7 +27,7 @@ from simulator.farm_node import FarmNode
 from simulator.farm_time import LoopClock
 from simulator.farm_work import CORES, FarmRun
 from simulator.small_http import Asked, Connection, Handler, Page, Respond
-from switcher.http import LARGEST_BODY_BYTES
+from switcher.heads import LARGEST_BODY_BYTES
 from switcher.view import Identity
 
 NODES_OF_APPLIANCE: Final = 20

@@ -18,6 +18,7 @@ from switcher.node import Switcher
 
 ANSWER_WITHIN_S: Final = 5.0
 JOURNAL_PAGE: Final = 1000
+JOURNALS_AT_ONCE: Final = 2  # a long journal takes a thread for a while
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -26,19 +27,20 @@ class Refusal(msgspec.Struct, frozen=True):
     error: str
 
 
-def add_routes(application: web.Application, switcher: Switcher, token: str) -> None:
-    """Adds the API; with a token, every call must bear it."""
+def bears(request: web.Request, token: str) -> bool:
+    """Returns whether `request` bears `token`, in a time that tells nothing of it; without a token all do."""
+    given = request.headers.get("Authorization", "")
+    return not token or hmac.compare_digest(given.encode(errors="replace"), f"Bearer {token}".encode())
 
-    def allowed(request: web.Request) -> bool:
-        given = request.headers.get("Authorization", "")
-        return not token or hmac.compare_digest(given.encode(errors="replace"), f"Bearer {token}".encode())
 
-    async def status(request: web.Request) -> web.Response:
-        return _json(200, switcher.status()) if allowed(request) else _forbidden()
+def add_routes(application: web.Application, switcher: Switcher) -> None:
+    """Adds the API. Whether a caller may use it has been settled before (`switcher.http`)."""
+    reading = asyncio.Semaphore(JOURNALS_AT_ONCE)
+
+    async def status(_request: web.Request) -> web.Response:
+        return _json(200, switcher.status())
 
     async def switch(request: web.Request) -> web.Response:
-        if not allowed(request):
-            return _forbidden()
         asked = _request(request, await request.read())
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
@@ -50,12 +52,11 @@ def add_routes(application: web.Application, switcher: Switcher, token: str) -> 
         return _json(HTTP_STATUS[answer.verdict], answer)
 
     async def journal(request: web.Request) -> web.Response:
-        if not allowed(request):
-            return _forbidden()
         after = request.query.get("after", "0")
         if not (after.isascii() and after.isdigit() and len(after) < 16):
             raise BadRequest(f"after: the number of a record wanted, not {after[:40]!r}")
-        records = await asyncio.to_thread(_page, switcher, int(after))
+        async with reading:
+            records = await asyncio.to_thread(_page, switcher, int(after))
         return _json(200, records)
 
     application.router.add_get("/status", status)
@@ -80,7 +81,3 @@ def _request(request: web.Request, body: bytes) -> Request:
 
 def _json(status: int, content: object) -> web.Response:
     return web.Response(status=status, body=msgspec.json.encode(content) + b"\n", content_type="application/json")
-
-
-def _forbidden() -> web.Response:
-    return _json(403, Refusal("bearer token wanted; see http.token_file"))

@@ -6,6 +6,7 @@ ends with the connection (`switcher.http` sees to it).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -17,7 +18,7 @@ import msgspec
 from aiohttp import web
 
 from contract.durable import replace_durably, sync_folder
-from contract.paths import NodePaths, parse_run, run_name
+from contract.paths import parse_run, run_name
 from contract.request import LONGEST_REASON, LONGEST_WHO, REQUEST_ID, BadRequest, printable
 from switcher import tokens
 from switcher.intake import CommandFile, look
@@ -27,6 +28,8 @@ FOLDER: Final = "/cgi-bin/"
 BU_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
 RUN_NUMBER: Final = re.compile(r"[0-9]{1,20}")
 LARGEST_RUN: Final = 999_999_999
+
+ACTING: Final = frozenset(f"{FOLDER}{name}_cgi.py" for name in ("exclude", "include", "start", "stop"))
 
 
 def add_routes(application: web.Application, switcher: Switcher) -> None:
@@ -79,7 +82,7 @@ def _put(path: Path, content: bytes) -> None:
     new = path.with_name(f".{path.name}.new")
     replace_durably(new, content)
     now_ns = time.time_ns()
-    os.utime(new, ns=(now_ns, now_ns))
+    os.utime(new, ns=(now_ns, now_ns), follow_symlinks=False)
     new.rename(path)
     sync_folder(path.parent)
 
@@ -96,14 +99,17 @@ def _start(request: web.Request, switcher: Switcher) -> web.Response:
     if known:
         return _page(f"run {number}: directory {known[0]} exists already, nothing made")
     name = f"{run_name(number)}_{bu}" if bu else run_name(number)
-    _make(switcher.paths, switcher.paths.watch_dir / name, Path.mkdir)
+    (switcher.paths.watch_dir / name).mkdir()
+    sync_folder(switcher.paths.watch_dir)
     switcher.poke()
     return _page(f"run {number}: directory {name} made")
 
 
 def _stop(request: web.Request, switcher: Switcher) -> web.Response:
     number = _run(request)
-    _make(switcher.paths, switcher.paths.watch_dir / f"end{number}", Path.touch)
+    with contextlib.suppress(FileExistsError):  # of whatever kind: its name says all that it says
+        (switcher.paths.watch_dir / f"end{number}").touch(exist_ok=False)
+    sync_folder(switcher.paths.watch_dir)
     switcher.poke()
     return _page(f"run {number}: end requested")
 
@@ -124,8 +130,3 @@ def _run(request: web.Request) -> int:
     if not RUN_NUMBER.fullmatch(text) or not 0 < int(text) <= LARGEST_RUN:
         raise BadRequest(f"run: a run number from 1 to {LARGEST_RUN} wanted, not {text[:40]!r}")
     return int(text)
-
-
-def _make(paths: NodePaths, path: Path, make: Callable[[Path], None]) -> None:
-    make(path)
-    sync_folder(paths.watch_dir)

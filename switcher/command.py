@@ -9,20 +9,16 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import click
-from aiohttp import web
 
 from contract import lock
 from contract.config import NodeConfig, load
-from contract.errors import ConfigError, HltmodeError, Surroundings
-from switcher import http
+from contract.errors import HltmodeError, Surroundings
+from switcher.entrance import Entrance
 from switcher.node import Switcher
 
 log = logging.getLogger("switcher")
-
-LAST_ANSWERS_S: Final = 1.0  # for callers whose request is under way at the end
 
 
 @click.group()
@@ -56,38 +52,24 @@ def run(path: Path | None, sets: tuple[str, ...], verbose: bool) -> None:
 
 
 async def _serve(config: NodeConfig, reread: Callable[[], NodeConfig]) -> None:
-    entrance = _bind(config)
+    entrance = Entrance(config.http)
     node = Switcher(config, _ip(config))
-    token = _token(config)
     await node.start()
     gc.collect()
     gc.freeze()
-    runner = web.AppRunner(http.build(node, config.http, token), access_log=None, shutdown_timeout=LAST_ANSWERS_S)
-    await runner.setup()
-    await web.SockSite(runner, entrance).start()
+    await entrance.open(node)
     loop = asyncio.get_running_loop()
     serving = asyncio.ensure_future(node.serve())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, serving.cancel)
-    loop.add_signal_handler(signal.SIGHUP, _reload, node, reread)
-    host, port = entrance.getsockname()[:2]
-    log.info("ready: http://%s:%d, mode %s, watching %s", host, port, node.status().mode.value, config.paths.watch_dir)
+    loop.add_signal_handler(signal.SIGHUP, _reload, node, entrance, reread)
+    log.info("ready: %s, mode %s, watching %s", entrance.urls, node.status().mode.value, config.paths.watch_dir)
     try:
         await serving
     except asyncio.CancelledError:
         log.info("ended; jobs and VMs go on, the next start finds them")
     finally:
-        await runner.cleanup()
-
-
-def _bind(config: NodeConfig) -> socket.socket:
-    """Takes the port before anything is touched."""
-    try:
-        return socket.create_server((config.http.bind, config.http.port), backlog=128)
-    except OSError as error:
-        raise Surroundings(
-            f"{config.http.bind}:{config.http.port}: cannot listen ({error.strerror}); set http.bind and http.port"
-        ) from error
+        await entrance.close()
 
 
 def _ip(config: NodeConfig) -> str:
@@ -101,28 +83,14 @@ def _ip(config: NodeConfig) -> str:
         return "127.0.0.1"
 
 
-def _token(config: NodeConfig) -> str:
-    """Returns the bearer token, empty without one."""
-    if not config.http.token_file:
-        return ""
-    try:
-        token = Path(config.http.token_file).read_text().strip()
-    except OSError as error:
-        raise ConfigError(
-            f"{config.http.token_file}: cannot be read ({error.strerror}); see http.token_file"
-        ) from error
-    if not token:
-        raise ConfigError(f"{config.http.token_file}: holds no token; see http.token_file")
-    return token
-
-
-def _reload(node: Switcher, reread: Callable[[], NodeConfig]) -> None:
+def _reload(node: Switcher, entrance: Entrance, reread: Callable[[], NodeConfig]) -> None:
     try:
         config = reread()
+        entrance.reload(config.http)
     except HltmodeError as error:
         log.error("configuration not taken over: %s", error)
         return
-    if (config.node, config.http) != (node.config.node, node.config.http):
-        log.warning("changes of [node] and [http] take a restart")
+    if config.node != node.config.node:
+        log.warning("changes of [node] take a restart")
     node.reload(config)
     log.info("configuration read again")

@@ -49,6 +49,13 @@ def script(path: Path, text: str) -> list[str]:
     return [str(path)]
 
 
+def secret(path: Path, text: str) -> Path:
+    """Writes a file that only its owner can read."""
+    path.touch(mode=0o600)
+    path.write_text(text)
+    return path
+
+
 class Node:
     """One filter unit below `root`. `start` may be called again after `kill` or `end`."""
 

@@ -15,7 +15,7 @@ import pytest
 from contract.modes import Mode
 from contract.times import unix
 from switcher.view import Status
-from tests.integration.node import Node, script, wait_for
+from tests.integration.node import Node, script, secret, wait_for
 
 JSON = {"Content-Type": "application/json"}
 
@@ -218,18 +218,26 @@ def test_control_characters_reach_neither_log_nor_journal(node: Node) -> None:
 
 
 def test_the_api_wants_its_token_and_old_callers_none(new_node: Callable[..., Node], tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("s3cret\n")
+    secret(tmp_path / "token", "s3cret-s3cret-16")
     node = new_node(overlay={"http": {"token_file": str(tmp_path / "token")}})
     node.start()
     good = b'{"id": "op-1", "to": "cloud"}'
-    for given in ("", "s3cret", "Bearer", "Bearer s3cre", "Bearer s3crets", "bearer s3cret", "Bearer \xff\xfe"):
+    for given in (
+        "",
+        "s3cret-s3cret-16",
+        "Bearer",
+        "Bearer s3cret",
+        "Bearer s3cret-s3cret-16s",
+        "bearer s3cret-s3cret-16",
+        "Bearer \xff\xfe",
+    ):
         status, body = post_raw(node, good, JSON | {"Authorization": given})
         assert status == 403, (given, body)
         assert json.loads(body)["error"]
     for url in ("/status", "/journal"):
         assert node.get(url)[0] == 403
     assert node.mode is Mode.HLT
-    assert post_raw(node, good, JSON | {"Authorization": "Bearer s3cret"})[0] == 202
+    assert post_raw(node, good, JSON | {"Authorization": "Bearer s3cret-s3cret-16"})[0] == 202
     assert node.get("/cgi-bin/cloud_mode_active_cgi.py")[0] == 200
     assert "Traceback" not in node.log
 

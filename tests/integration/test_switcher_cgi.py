@@ -192,7 +192,7 @@ def test_a_caller_from_outside_is_refused_and_named_in_the_log(new_node: Callabl
         assert status == 403
         assert "127.0.0.1" in body
     assert node.post({"id": "a", "to": "cloud"})[0] == 403
-    assert "/cgi-bin/exclude_cgi.py: refused to 127.0.0.1; see http.allow" in node.log
+    assert "/cgi-bin/exclude_cgi.py: refused to 127.0.0.1: may not ask here; see http.allow" in node.log
     assert made_by_callers(node) == []
     assert node.mode is Mode.HLT
 

@@ -154,7 +154,7 @@ def test_sighup_takes_over_what_can_change_and_keeps_the_rest_from_a_broken_file
     node.files.config.write_text(good.replace("cloud_tool.py", "no_such_tool.py").replace("bu-sim01", "bu-sim02"))
     reload(node)
     wait_for("read again", lambda: "configuration read again" in node.log)
-    assert "changes of [node] and [http] take a restart" in node.log
+    assert "changes of [node] take a restart" in node.log
     assert node.post({"id": "b", "to": "cloud"})[0] == 412
     node.files.config.write_text(good)
     reload(node)

@@ -1,0 +1,55 @@
+"""Where a request ends, told by its head alone, so that only whole requests of a bounded size go further."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+LARGEST_HEAD_BYTES: Final = 16 << 10
+LARGEST_BODY_BYTES: Final = 16 << 10
+MOST_HEADERS: Final = 100
+
+END: Final = re.compile(rb"\r?\n\r?\n")
+BEGINNING: Final = re.compile(rb"[A-Z]{1,15}(?: |\Z)")
+FIRST_LINE: Final = re.compile(rb"[A-Z]{1,15} [^\x00-\x20\x7f]+ HTTP/1\.[01]\r?(?:\n|\Z)")
+LENGTH: Final = re.compile(rb"^content-length[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+CHUNKED: Final = re.compile(rb"^transfer-encoding[ \t]*:", re.IGNORECASE | re.MULTILINE)
+
+
+class Unfit(NamedTuple):
+    """Why bytes are not taken as a request: the status and the one line of the answer."""
+
+    status: HTTPStatus
+    words: str
+
+
+def length(waiting: bytes | bytearray) -> int | Unfit | None:
+    """Returns how many bytes of `waiting` are the first request; None while its head is not whole.
+
+    The body may still be missing. A request that is too large is known as such before its body has come.
+    """
+    if not BEGINNING.match(waiting[:16]):
+        return Unfit(HTTPStatus.BAD_REQUEST, "not HTTP")
+    end = END.search(waiting, 0, LARGEST_HEAD_BYTES)
+    if end is None:
+        if len(waiting) >= LARGEST_HEAD_BYTES:
+            return Unfit(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"headers: at most {LARGEST_HEAD_BYTES} bytes wanted"
+            )
+        return None
+    head = bytes(waiting[: end.start()])
+    if not FIRST_LINE.match(head):
+        return Unfit(HTTPStatus.BAD_REQUEST, "not HTTP/1.0 or HTTP/1.1")
+    if head.count(b"\n") > MOST_HEADERS:
+        return Unfit(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"headers: at most {MOST_HEADERS} wanted")
+    if CHUNKED.search(head):
+        return Unfit(HTTPStatus.LENGTH_REQUIRED, "Content-Length wanted, no Transfer-Encoding")
+    lengths = LENGTH.findall(head)
+    if not lengths:
+        return end.end()
+    if len(lengths) > 1 or not lengths[0].isdigit():
+        return Unfit(HTTPStatus.BAD_REQUEST, "Content-Length: one number wanted")
+    if len(lengths[0]) > 12 or int(lengths[0]) > LARGEST_BODY_BYTES:
+        return Unfit(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"body: at most {LARGEST_BODY_BYTES} bytes wanted")
+    return end.end() + int(lengths[0])

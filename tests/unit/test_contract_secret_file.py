@@ -1,0 +1,49 @@
+"""Files that hold a secret."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from contract.errors import ConfigError
+from contract.secret_file import read_secret, read_token
+from tests.integration.node import secret
+
+GOOD = "0123456789abcdef"
+
+
+def test_a_token_is_read_from_a_file_that_is_for_its_owner_or_group(tmp_path: Path) -> None:
+    path = secret(tmp_path / "token", f"{GOOD}\n")
+    assert read_token(path, "http.token_file") == GOOD
+    path.chmod(0o640)
+    assert read_token(path, "http.token_file") == GOOD
+    (tmp_path / "link").symlink_to(path)
+    assert read_token(tmp_path / "link", "http.token_file") == GOOD
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o602, 0o601, 0o620, 0o666])
+def test_a_file_that_is_open_to_others_is_no_secret(tmp_path: Path, mode: int) -> None:
+    path = secret(tmp_path / "token", GOOD)
+    path.chmod(mode)
+    with pytest.raises(ConfigError, match=rf"open to others \(mode {mode:04o}\); chmod 600; see http.token_file"):
+        read_secret(path, "http.token_file")
+
+
+@pytest.mark.parametrize("text", ["", "\n", "short", "fifteen-letters", "sixteen-letters-ü", "two\nlines-of-sixteen"])
+def test_a_token_that_can_be_guessed_or_not_be_sent_is_refused_and_not_shown(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="openssl rand -hex 32") as caught:
+        read_token(secret(tmp_path / "token", text), "http.token_file")
+    assert not text.strip() or text not in str(caught.value)
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    for path in (tmp_path, tmp_path / "pipe", tmp_path / "nothing", Path("/dev/null")):
+        with pytest.raises(ConfigError, match=f"^{path}: .*; see http.token_file$"):
+            read_secret(path, "http.token_file")
+    (tmp_path / "binary").write_bytes(b"\xff" * 20)
+    (tmp_path / "binary").chmod(0o600)
+    with pytest.raises(ConfigError, match="not text"):
+        read_secret(tmp_path / "binary", "http.token_file")

@@ -8,7 +8,7 @@ import click
 
 from fleet.hold_commands import hold, release
 from fleet.looking_commands import history, nodes, status
-from fleet.switching_commands import cancel, exclude, include, plan, retry, undo, watch
+from fleet.switching_commands import cancel, exclude, include, plan, resume, retry, undo, watch
 
 COMMANDS: Final[tuple[click.Command, ...]] = (
     exclude,
@@ -17,6 +17,7 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     nodes,
     status,
     watch,
+    resume,
     cancel,
     undo,
     retry,

@@ -6,7 +6,8 @@ There is no other ground for a guess: without earlier times there is no forecast
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from fleet.rollout import Ramp, stage_sizes
@@ -34,7 +35,7 @@ def expected_s(earlier_s: Sequence[float], nodes: int) -> float | None:
 
 def left_s(
     order: Sequence[str],
-    nodes: dict[str, NodeState],
+    nodes: Mapping[str, NodeState],
     ramp: Ramp,
     earlier_s: Sequence[float],
     limit_s: float,
@@ -50,6 +51,7 @@ def left_s(
         times += own
     if not times:
         return None
+    times.sort()
     under_way = [node for node in nodes.values() if node.standing in UNDER_WAY]
     left = max((_rest_s(times, now_s - (node.asked_s or now_s), limit_s) for node in under_way), default=0.0)
     asked = sum(nodes[host].standing is not Standing.WAITING for host in order)
@@ -61,6 +63,7 @@ def left_s(
 
 
 def _rest_s(times: Sequence[float], gone_s: float, limit_s: float) -> float:
-    longer = sorted(took for took in times if took > gone_s)
-    until_s = longer[math.ceil(0.9 * len(longer)) - 1] if longer else limit_s
+    first = bisect_right(times, gone_s)
+    longer = len(times) - first
+    until_s = times[first + math.ceil(0.9 * longer) - 1] if longer else limit_s
     return max(0.0, min(until_s, limit_s) - gone_s)

@@ -23,8 +23,8 @@ from fleet.options import PLAIN_CODES, Farm, json_option, of_farm
 from fleet.running import watching
 from fleet.store import Store
 from fleet.survey import mode_of, survey
+from fleet.tables import new_console
 from fleet.targets import Which, chosen, of_hosts
-from fleet.view import new_console
 
 LISTED: Final = ("id", "to", "who", "reason", "created_s", "of", "verdict")
 

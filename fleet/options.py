@@ -29,6 +29,9 @@ TO: Final = {"cloud": Wanted.CLOUD, "hlt": Wanted.HLT}
 
 hosts_argument = click.argument("hosts", nargs=-1, required=True)
 dry_option = click.option("--dry-run", is_flag=True, help="Only show what it would do, as `plan` does.")
+resume_option = click.option(
+    "--resume", "resumed", default="", metavar="OPERATION", help="Carry on this operation instead, as `resume` does."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON lines for machines.")
 
 

@@ -20,11 +20,12 @@ from fleet.engine import Engine
 from fleet.hosts import BadHosts
 from fleet.operation import Operation, counts
 from fleet.options import Farm, Order
-from fleet.ordering import ordered
+from fleet.ordering import earlier_s, ordered
 from fleet.rollout import EXIT_CODES, Verdict
 from fleet.standing import Standing
 from fleet.store import Store
-from fleet.view import View, new_console, show_plan, show_result
+from fleet.tables import new_console, show_plan, show_result
+from fleet.view import View
 
 Result = TypeVar("Result")
 
@@ -68,7 +69,7 @@ def run_operation(store: Store, operation: Operation, farm: Farm, *, as_json: bo
             return await Engine(store, operation, client, view.tell).run()
 
     try:
-        with View(new_console(), as_json=as_json) as view:
+        with View(new_console(), as_json=as_json, earlier_s=earlier_s(store, operation)) as view:
             operation = asyncio.run(run(view))
     except asyncio.CancelledError:
         waiting = sum(node.standing is Standing.WAITING for node in store.nodes(operation).values())

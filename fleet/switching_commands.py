@@ -7,6 +7,7 @@ from contextlib import closing
 import click
 
 from contract.modes import Wanted
+from fleet.completion import operation_argument
 from fleet.operation import changed
 from fleet.options import (
     CODES,
@@ -18,6 +19,7 @@ from fleet.options import (
     json_option,
     of_farm,
     of_order,
+    resume_option,
 )
 from fleet.running import again, end, order_all, run_operation, show_all
 from fleet.standing import BAD, Standing
@@ -30,9 +32,12 @@ from fleet.targets import Which, chosen, of_hosts
 @of_farm
 @of_order
 @dry_option
+@resume_option
 @json_option
-def exclude(which: Which, farm: Farm, order: Order, dry_run: bool, as_json: bool) -> None:
+def exclude(which: Which, farm: Farm, order: Order, dry_run: bool, resumed: str, as_json: bool) -> None:
     """Ask nodes to leave for the cloud."""
+    if resumed:
+        _resume(resumed, Wanted.CLOUD, which, farm, as_json=as_json)
     (show_all if dry_run else order_all)(*chosen(which, farm), Wanted.CLOUD, order, as_json=as_json)
 
 
@@ -41,9 +46,12 @@ def exclude(which: Which, farm: Farm, order: Order, dry_run: bool, as_json: bool
 @of_farm
 @of_order
 @dry_option
+@resume_option
 @json_option
-def include(which: Which, farm: Farm, order: Order, dry_run: bool, as_json: bool) -> None:
+def include(which: Which, farm: Farm, order: Order, dry_run: bool, resumed: str, as_json: bool) -> None:
     """Ask nodes to come back to the trigger."""
+    if resumed:
+        _resume(resumed, Wanted.HLT, which, farm, as_json=as_json)
     (show_all if dry_run else order_all)(*chosen(which, farm), Wanted.HLT, order, as_json=as_json)
 
 
@@ -59,11 +67,33 @@ def plan(to: str, which: Which, farm: Farm, order: Order, as_json: bool) -> None
 
 
 @click.command(epilog=f"Example: hltmode fleet watch last. {CODES}")
-@click.argument("operation", default="last")
+@operation_argument(default="last")
 @of_farm
 @json_option
 def watch(operation: str, farm: Farm, as_json: bool) -> None:
     """Come back to an operation; one that nobody runs any more is carried on."""
+    _come_back(operation, farm, as_json=as_json)
+
+
+@click.command(epilog=f"Example: hltmode fleet resume last. {CODES}")
+@operation_argument(default="last")
+@of_farm
+@json_option
+def resume(operation: str, farm: Farm, as_json: bool) -> None:
+    """Carry on an operation whose tool was killed; the same as `watch`."""
+    _come_back(operation, farm, as_json=as_json)
+
+
+def _resume(operation: str, to: Wanted, which: Which, farm: Farm, *, as_json: bool) -> None:
+    if which.words or which.files or which.sources:
+        raise click.UsageError(f"--resume {operation} knows its nodes; name none")
+    with closing(Store(farm.store)) as store:
+        if store.operation(operation).to is not to:
+            raise click.UsageError(f"--resume {operation}: that one goes the other way")
+    _come_back(operation, farm, as_json=as_json)
+
+
+def _come_back(operation: str, farm: Farm, *, as_json: bool) -> None:
     with closing(Store(farm.store)) as store:
         found = store.operation(operation)
         if found.over:
@@ -74,7 +104,7 @@ def watch(operation: str, farm: Farm, as_json: bool) -> None:
 
 
 @click.command(epilog="Example: hltmode fleet cancel last. Exit codes: 0 called off, 2 no such operation.")
-@click.argument("operation")
+@operation_argument()
 @of_farm
 def cancel(operation: str, farm: Farm) -> None:
     """Have an operation ask nobody any more; nodes that are on their way go on (see `undo`)."""
@@ -93,7 +123,7 @@ def cancel(operation: str, farm: Farm) -> None:
 
 
 @click.command(epilog=f"Example: hltmode fleet undo last. {CODES}")
-@click.argument("operation")
+@operation_argument()
 @of_farm
 @of_order
 @json_option
@@ -107,7 +137,7 @@ def undo(operation: str, farm: Farm, order: Order, as_json: bool) -> None:
 
 
 @click.command(epilog=f"Example: hltmode fleet retry last. {CODES}")
-@click.argument("operation")
+@operation_argument()
 @of_farm
 @of_order
 @json_option

@@ -106,6 +106,8 @@ def blocker(shot: Snapshot) -> str:
         return (shot.calling or "VMs that still run") + trouble
     if state.position is Position.CLOUD and state.vms is not Vms.UP:
         return (shot.calling or "next try of the cloud tool") + trouble
+    if state.position is Position.HLT and state.unproven:
+        return (shot.calling or "the cloud tool's first answer") + trouble
     return ""
 
 

@@ -16,20 +16,31 @@ from switcher.events import (
     Timer,
     Wake,
 )
+from switcher.rules.anywhere import newest
 from switcher.states import Position, State, Told, Verb
 
 
 def enter_hlt(state: State) -> Step:
-    """At rest in HLT; the run that waited is asked about."""
+    """At rest in HLT; the run that waited is asked about, once it is certain that no VM runs."""
     state = replace(state, position=Position.HLT, wanted=Wanted.HLT, cleared=False, errors=0, trouble="")
-    state, effects = end_switch(state, "done")
-    return state, (*effects, *look_at_waiting(state))
+    state, ended = end_switch(state, "done")
+    state, asked = ignite(state, Verb.STATUS) if state.unproven else (state, ())
+    return state, (*ended, *asked, *look_at_waiting(state))
 
 
 def enter_draining(state: State) -> Step:
     """Masked at once; the jobs go on until the cloud tool is known to work."""
     state = replace(state, position=Position.DRAINING, cleared=False, errors=0, trouble="")
     return ignite(state, Verb.STATUS)
+
+
+def clear_the_way(state: State) -> Step:
+    """The cloud tool is known to work: every job is told to end, and the newest run that goes on is remembered."""
+    going_on = [run.ref for run in state.runs if not run.ended]
+    state = replace(state, position=Position.DRAINING, cleared=True, errors=0, trouble="")
+    state, told = tell(replace(state, waiting=newest(state.waiting, *going_on)))
+    state, more = drained(state)
+    return state, (*told, *more)
 
 
 def enter_handing_over(state: State) -> Step:
@@ -55,7 +66,7 @@ def enter_stopping_vms(state: State) -> Step:
 
 
 def enter_return(state: State) -> Step:
-    """The way back to HLT; VMs that may run are stopped first."""
+    """The one way back to HLT; VMs that may run are stopped first, and tokens that somebody moved go back too."""
     return enter_taking_back(state) if state.vms is Vms.DOWN else enter_stopping_vms(state)
 
 

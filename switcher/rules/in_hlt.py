@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from contract.modes import Vms, Wanted
 from contract.paths import RunRef
-from contract.request import Verdict
 from switcher.events import (
     Ask,
     IgniterSaid,
@@ -24,7 +23,7 @@ from switcher.events import (
     Woke,
 )
 from switcher.rules.anywhere import anywhere_woke, has, newest
-from switcher.rules.entering import look_at_waiting
+from switcher.rules.entering import enter_stopping_vms, look_at_waiting
 from switcher.states import Run, State, Verb
 
 HAND: Final = "hand"  # asks when core tokens were moved by hand
@@ -53,21 +52,24 @@ def hlt_run_checked(state: State, event: RunChecked) -> Step:
 
 
 def hlt_igniter_said(state: State, event: IgniterSaid) -> Step:
-    """At start-up VMs that run own the cores: the node belongs to the cloud. Otherwise it is in HLT for certain."""
+    """At start-up VMs that run own the cores: the node belongs to the cloud. Otherwise it is in HLT for certain.
+
+    A tool that fails counts as no VMs, unless they were seen: those are proven down first.
+    """
     state = replace(state, asked=None)
     if not state.unproven or event.verb is not Verb.STATUS:
         return state, ()
     if event.said is Said.RUNNING:
         return replace(state, vms=Vms.UP), (Ask(Wanted.CLOUD, "switcher", "VMs were found running at start-up"),)
-    state = replace(state, unproven=False)
+    if event.said is Said.ERROR and state.vms is not Vms.DOWN:
+        return enter_stopping_vms(state)
+    state = replace(state, vms=Vms.DOWN, unproven=False)
     return state, look_at_waiting(state)
 
 
 def hlt_tokens_seen(state: State, event: TokensSeen) -> Step:
-    """A token that somebody moved into the cloud folder asks for cloud, once: not again after it was refused."""
-    last = state.answered[-1] if state.answered else None
-    refused = last is not None and last.verdict is Verdict.REFUSED and last.id.startswith(HAND)
-    if not event.in_cloud or refused:
+    """A token that somebody moved into the cloud folder asks for cloud; a switch that is refused moves it back."""
+    if not event.in_cloud:
         return state, ()
     return state, (Ask(Wanted.CLOUD, HAND, f"{event.in_cloud} core tokens were moved to the cloud folder"),)
 

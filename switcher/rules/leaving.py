@@ -18,14 +18,13 @@ from switcher.events import (
     Woke,
     WorkEnded,
 )
-from switcher.rules.anywhere import anywhere_woke, move_failed, newest, work_ended
+from switcher.rules.anywhere import anywhere_woke, move_failed, work_ended
 from switcher.rules.entering import (
+    clear_the_way,
     drained,
     end_switch,
     enter_cloud,
-    enter_hlt,
     enter_return,
-    enter_stopping_vms,
     ignite,
     tell,
     tell_all,
@@ -43,31 +42,22 @@ def draining_igniter_said(state: State, event: IgniterSaid) -> Step:
     state = replace(state, unproven=False)
     if event.said is Said.ERROR:
         return _refuse_switch(state, f"the cloud tool says: {event.why}")
-    if event.said is Said.RUNNING:
-        state = replace(state, vms=Vms.UP)
-    going_on = [run.ref for run in state.runs if not run.ended]
-    state, told = tell(replace(state, cleared=True, waiting=newest(state.waiting, *going_on)))
+    state = replace(state, vms=Vms.UP if event.said is Said.RUNNING else Vms.DOWN)
     replies = (Reply(Answer(id=state.switch.id, verdict=Verdict.ACCEPTED)),) if state.switch else ()
-    state, more = drained(state)
-    return state, (*replies, *told, *more)
+    state, more = clear_the_way(state)
+    return state, (*replies, *more)
 
 
 def _refuse_switch(state: State, why: str) -> Step:
-    """Nothing was touched yet: back to HLT. Tokens that somebody moved by hand go back too.
-
-    VMs that were seen running, by a tool that fails now, must be proven down first.
-    """
+    """Nothing was touched yet: back to HLT, by the one way there is."""
     effects: list[Effect] = []
     if state.switch is not None:
         answer = Answer(id=state.switch.id, verdict=Verdict.REFUSED, reason=why)
         state = replace(state, answered=tuple(answer if old.id == answer.id else old for old in state.answered))
         effects.append(Reply(answer))
     state, ended = end_switch(state, "refused", why)
-    if state.vms is not Vms.DOWN:
-        state, entered = enter_stopping_vms(replace(state, wanted=Wanted.HLT))
-        return state, (*effects, *ended, *entered)
-    state, entered = enter_hlt(state)
-    return state, (*effects, *ended, MoveTokens(Wanted.HLT), *entered)
+    state, entered = enter_return(replace(state, wanted=Wanted.HLT))
+    return state, (*effects, *ended, *entered)
 
 
 def draining_work_ended(state: State, event: WorkEnded) -> Step:
@@ -80,7 +70,8 @@ def draining_work_ended(state: State, event: WorkEnded) -> Step:
 def draining_woke(state: State, event: Woke) -> Step:
     """The ladder of a deadline: asked, terminated, killed."""
     if event.timer is Timer.DEADLINE:
-        state = replace(state, overdue=state.switch is not None)
+        # The clock may be that of an earlier request, which has ended or was superseded.
+        state = replace(state, overdue=state.switch is not None and state.switch.deadline_s is not None)
         return tell(state) if state.cleared and state.overdue else (state, ())
     if event.timer is Timer.KILL and any(run.told is Told.TERMINATE for run in state.runs):
         return tell_all(state, Told.KILL)

@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from contract.modes import Vms, Wanted
+from contract.modes import Wanted
 from contract.request import Answer, Request, Verdict
 from switcher.events import (
     Effect,
@@ -18,7 +18,7 @@ from switcher.events import (
     Timer,
     Wake,
 )
-from switcher.rules.entering import enter_draining, enter_hlt, enter_stopping_vms, tell
+from switcher.rules.entering import enter_draining, enter_return, enter_stopping_vms, tell
 from switcher.states import Position, State, mode
 
 REMEMBERED_REQUESTS: Final = 64
@@ -30,9 +30,10 @@ def on_request(state: State, event: Requested) -> Step:
     known = next((answer for answer in state.answered if answer.id == request.id), None)
     if known is not None:
         # Only one that was accepted later has undone it, not one for the same or one that was refused.
-        accepted = [answer.id for answer in state.answered if answer.verdict is Verdict.ACCEPTED]
-        if known.verdict is Verdict.ACCEPTED and known.id != accepted[-1]:
-            known = replace(known, verdict=Verdict.NEWER, reason=f"request {accepted[-1]} came later")
+        later = state.answered[state.answered.index(known) + 1 :]
+        undone_by = [answer.id for answer in later if answer.verdict is Verdict.ACCEPTED]
+        if undone_by and known.verdict is not Verdict.REFUSED:
+            known = replace(known, verdict=Verdict.NEWER, reason=f"request {undone_by[-1]} came later")
         return state, (Reply(known),)
     if request.to is state.wanted:
         return _already(state, request)
@@ -84,7 +85,7 @@ def _turned(state: State) -> Step:
         return enter_draining(state)
     if state.position is Position.DRAINING:
         if under_check(state):
-            return enter_hlt(state) if state.vms is Vms.DOWN else enter_stopping_vms(state)
+            return enter_return(state)
         return tell(state) if leaving else (state, ())
     if state.position is Position.CLOUD:
         return enter_stopping_vms(state)

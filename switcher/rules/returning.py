@@ -18,7 +18,7 @@ from switcher.events import (
     Woke,
 )
 from switcher.rules.anywhere import anywhere_woke, move_failed
-from switcher.rules.entering import enter_cloud, enter_draining, enter_hlt, enter_taking_back, ignite, ignite_stop
+from switcher.rules.entering import clear_the_way, enter_draining, enter_hlt, enter_taking_back, ignite, ignite_stop
 from switcher.states import State, Verb
 
 STOP_AGAIN_EVERY: Final = 10  # errors of the status question (hltd contract: cloud -> HLT, 2)
@@ -34,7 +34,8 @@ def stopping_igniter_said(state: State, event: IgniterSaid) -> Step:
         return ignite(state, Verb.STATUS)
     if event.said is Said.NOT_RUNNING:
         state = replace(state, vms=Vms.DOWN, errors=0, trouble="")
-        return enter_taking_back(state) if state.wanted is Wanted.HLT else enter_cloud(state)
+        # On the way to the cloud nothing is taken for granted: somebody may have moved tokens meanwhile.
+        return enter_taking_back(state) if state.wanted is Wanted.HLT else clear_the_way(state)
     if event.said is Said.ERROR:
         state = replace(state, errors=state.errors + 1, trouble=f"cloud tool status: {event.why}")
         if state.errors % STOP_AGAIN_EVERY == 0:

@@ -47,8 +47,10 @@ def _carry_on(state: State, event: Started) -> Step:
         return state, (*effects, *cloud_tokens_seen(state, TokensSeen(event.in_cloud, event.outside))[1])
     if state.position is Position.STOPPING_VMS:
         return enter_stopping_vms(state)
-    if state.position is Position.TAKING_BACK and event.rebooted:
-        return enter_stopping_vms(state)
+    if event.rebooted:
+        # VMs may have come up by themselves. No job has.
+        state = replace(state, unproven=True)
+        return enter_draining(state) if state.wanted is Wanted.CLOUD else enter_stopping_vms(state)
     if state.position is Position.TAKING_BACK:
         return enter_taking_back(state)
     if state.position is Position.DRAINING and not state.cleared:

@@ -120,7 +120,7 @@ def test_a_missing_cloud_tool_refuses_the_switch_by_name(new_node: Callable[...,
     status, answer = node.post({"id": "b", "to": "cloud"})
     assert status == 412
     assert f"{tool}: Exec format error" in answer["reason"]
-    assert node.mode is Mode.HLT
+    wait_for("HLT", lambda: node.mode is Mode.HLT)
 
 
 HANGING_TOOL = """

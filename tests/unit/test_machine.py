@@ -6,6 +6,7 @@ import itertools
 import random
 
 import pytest
+from msgspec.structs import replace
 
 from contract.modes import Mode, Vms, Wanted
 from contract.paths import RunRef
@@ -99,10 +100,12 @@ def test_jobs_are_told_only_when_the_cloud_tool_is_known_to_work() -> None:
 
 def test_a_failing_cloud_tool_refuses_the_switch_and_the_jobs_go_on() -> None:
     state, effects = play(State(runs=(Run(RUN),)), asked(Wanted.CLOUD), STATUS_ERROR)
-    assert mode(state) is Mode.HLT
-    assert may_work(state) == (RUN,)
     assert Reply(Answer(id="r1", verdict=Verdict.REFUSED, reason="the cloud tool says: exit 66")) in effects
     assert any(isinstance(effect, EndSwitch) and effect.outcome == "refused" for effect in effects)
+    assert not any(isinstance(effect, TellJobs) for effect in effects)
+    state, _ = play(state, TokensMoved(Wanted.HLT))
+    assert mode(state) is Mode.HLT
+    assert may_work(state) == (RUN,)
 
 
 def test_vms_seen_running_are_stopped_before_a_refused_node_works_again() -> None:
@@ -208,8 +211,18 @@ def test_an_exclude_while_vms_stop_finishes_the_stop_and_starts_them_again() -> 
     state, _ = play(State(), *TO_CLOUD, asked(Wanted.HLT, "r2"), asked(Wanted.CLOUD, "r3"))
     assert mode(state) is Mode.ACTIVATING_CLOUD
     state, effects = play(state, STOPPED, STATUS_DOWN)
+    assert effects == [MoveTokens(Wanted.CLOUD)]
+    state, effects = play(state, TokensMoved(Wanted.CLOUD))
     assert mode(state) is Mode.CLOUD
     assert Ignite(Verb.START) in effects
+
+
+def test_a_token_moved_out_while_vms_stop_is_back_in_the_cloud_before_they_start_again() -> None:
+    state, effects = play(State(), *TO_CLOUD, TokensSeen(1, 3))
+    assert [effect.to for effect in effects if isinstance(effect, Ask)] == [Wanted.HLT]
+    state, _ = play(state, asked(Wanted.HLT, "hand-1"), asked(Wanted.CLOUD, "r3"))
+    _, effects = play(state, STOPPED, STATUS_DOWN)
+    assert effects == [MoveTokens(Wanted.CLOUD)]
 
 
 def test_a_start_under_way_is_waited_for_before_the_stop() -> None:
@@ -240,6 +253,21 @@ def test_a_repeated_id_gets_the_same_answer_and_a_stale_one_undoes_nothing() -> 
     after, effects = play(state, asked(Wanted.CLOUD))
     assert after == state
     assert effects == [Reply(Answer(id="r1", verdict=Verdict.NEWER, reason="request r2 came later"))]
+
+
+def test_a_repeated_request_that_changed_nothing_undoes_nothing_newer_either() -> None:
+    state, _ = play(State(), *TO_CLOUD, asked(Wanted.CLOUD, "r2"), asked(Wanted.HLT, "r3"))
+    after, effects = play(state, asked(Wanted.CLOUD, "r2"))
+    assert after == state
+    assert effects == [Reply(Answer(id="r2", verdict=Verdict.NEWER, reason="request r3 came later"))]
+
+
+@pytest.mark.parametrize("between", [(), (asked(Wanted.CLOUD, "r3"),)], ids=["include", "include and exclude"])
+def test_the_deadline_of_a_superseded_request_kills_nothing(between: tuple[Event, ...]) -> None:
+    state, _ = play(State(runs=(Run(RUN),)), asked(Wanted.CLOUD, deadline_s=5.0), STATUS_DOWN)
+    state, effects = play(state, asked(Wanted.HLT, "r2"), *between, Woke(Timer.DEADLINE))
+    assert effects == []
+    assert not state.overdue
 
 
 def test_a_deadline_asks_terminates_and_kills() -> None:
@@ -273,11 +301,17 @@ def test_tokens_moved_by_hand_count_as_requests() -> None:
     assert [effect.to for effect in effects if isinstance(effect, Ask)] == [Wanted.HLT]
 
 
-def test_a_hand_moved_token_of_a_refused_switch_asks_once_only() -> None:
-    state, effects = play(State(), asked(Wanted.CLOUD, "hand-1"), STATUS_ERROR)
+@pytest.mark.parametrize("against", [STATUS_ERROR, asked(Wanted.HLT, "r2")], ids=["refused", "include"])
+def test_a_hand_moved_token_goes_back_before_the_node_is_in_hlt_again(against: Event) -> None:
+    state, effects = play(State(), asked(Wanted.CLOUD, "hand-1"), against)
     assert MoveTokens(Wanted.HLT) in effects
+    state, effects = play(state, TokensMoved(Wanted.HLT, "core0: not permitted"))
+    assert effects == [Wake(Timer.RETRY, 1)]
+    assert mode(state) is Mode.DEACTIVATING_CLOUD
     _, effects = play(state, TokensSeen(1, 3))
-    assert effects == []
+    assert effects == [], "it does not ask again"
+    state, _ = play(state, Woke(Timer.RETRY), TokensMoved(Wanted.HLT))
+    assert mode(state) is Mode.HLT
 
 
 # After a start
@@ -299,6 +333,42 @@ def test_an_unknown_node_whose_tokens_are_in_cloud_starts_in_cloud() -> None:
     assert effects == [Ignite(Verb.STATUS)]
     _, effects = play(state, STATUS_DOWN)
     assert Ignite(Verb.START) in effects
+
+
+def test_vms_seen_at_start_up_are_not_forgotten_when_the_tool_fails_after_a_kill() -> None:
+    state, _ = play(State(), Started(in_cloud=0, outside=4), STATUS_UP)
+    state, effects = play(state, Started(in_cloud=0, outside=4), STATUS_ERROR)
+    assert state.position is Position.STOPPING_VMS
+    assert Ignite(Verb.STOP) in effects
+    assert may_work(state) == ()
+
+
+def test_vms_seen_at_start_up_that_are_gone_after_a_kill_are_down() -> None:
+    state, _ = play(State(), Started(in_cloud=0, outside=4), STATUS_UP)
+    state, _ = play(state, Started(in_cloud=0, outside=4), STATUS_DOWN)
+    assert (mode(state), state.vms) == (Mode.HLT, Vms.DOWN)
+
+
+@pytest.mark.parametrize("position", [Position.DRAINING, Position.HANDING_OVER, Position.TAKING_BACK])
+def test_after_a_reboot_nothing_is_taken_for_granted_about_vms(position: Position) -> None:
+    rebooted = Started(in_cloud=2, outside=2, rebooted=True)
+    on_the_way = State(position=position, wanted=Wanted.HLT, cleared=position is Position.DRAINING)
+    state, effects = play(on_the_way, rebooted)
+    assert state.position is Position.STOPPING_VMS
+    assert Ignite(Verb.STOP) in effects
+    state, effects = play(replace(on_the_way, wanted=Wanted.CLOUD), rebooted)
+    assert effects[0] == Ignite(Verb.STATUS)
+    state, _ = play(state, asked(Wanted.HLT, "r2"), TokensMoved(Wanted.HLT))
+    assert (mode(state), may_work(replace(state, runs=(Run(RUN),)))) == (Mode.HLT, ())
+    _, effects = play(state, Started(in_cloud=0, outside=4))
+    assert effects == [Ignite(Verb.STATUS)]
+
+
+def test_an_include_during_the_check_after_a_start_asks_again_when_the_answer_was_lost() -> None:
+    state, _ = play(State(), Started(in_cloud=1, outside=3), asked(Wanted.CLOUD, "hand-1"), asked(Wanted.HLT, "r2"))
+    state, effects = play(state, Started(in_cloud=1, outside=3), TokensMoved(Wanted.HLT))
+    assert Ignite(Verb.STATUS) in effects
+    assert may_work(replace(state, runs=(Run(RUN),))) == ()
 
 
 def test_a_cloud_tool_that_fails_for_good_at_start_up_sends_the_node_home() -> None:

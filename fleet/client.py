@@ -26,7 +26,8 @@ from fleet.hosts import Place
 from fleet.journal_lines import JournalLine
 from fleet.standing import Answered, Denied, NoAnswer, NotSent
 
-TIMEOUT: Final = aiohttp.ClientTimeout(total=10.0, sock_connect=3.0)
+LOOK_WITHIN: Final = aiohttp.ClientTimeout(total=5.0, sock_connect=3.0)
+ASK_WITHIN: Final = aiohttp.ClientTimeout(total=10.0, sock_connect=3.0)  # a node may ask its cloud tool first
 AT_ONCE: Final = 256
 OTHER_FILES: Final = 64
 PLENTY_OF_FILES: Final = 4096  # with fewer no connection is kept for the next look
@@ -106,7 +107,7 @@ async def connected(token: str = "") -> AsyncIterator[Client]:
     connector = aiohttp.TCPConnector(
         limit=0, limit_per_host=2, ttl_dns_cache=300, force_close=files < PLENTY_OF_FILES
     )  # fmt: skip
-    async with aiohttp.ClientSession(headers=headers, timeout=TIMEOUT, connector=connector) as session:
+    async with aiohttp.ClientSession(headers=headers, timeout=LOOK_WITHIN, connector=connector) as session:
         yield Client(session, max(1, min(AT_ONCE, files - OTHER_FILES)))
 
 
@@ -201,10 +202,16 @@ class Client:
         self, method: str, place: Place, path: str, body: bytes | None = None
     ) -> tuple[int, bytes] | NoAnswer | NotSent:
         headers = {"Content-Type": "application/json"} if body else {}
+        within = ASK_WITHIN if body else LOOK_WITHIN
         async with self._turn:
             try:
                 async with self._session.request(
-                    method, f"http://{place.address}{path}", data=body, headers=headers, allow_redirects=False
+                    method,
+                    f"http://{place.address}{path}",
+                    data=body,
+                    headers=headers,
+                    allow_redirects=False,
+                    timeout=within,
                 ) as response:
                     return response.status, await _whole(response)
             except aiohttp.ClientConnectorError as error:

@@ -56,7 +56,7 @@ class Engine:
         self._client = client
         self._tell = tell
         self._now_s = steady_clock()
-        self.nodes = {host: _not_of_the_future(node, self._now_s()) for host, node in store.nodes(operation).items()}
+        self.nodes = {host: _taken_up(node, self._now_s()) for host, node in store.nodes(operation).items()}
         self._cursors = store.cursors(operation)
         self._read: dict[str, int] = {}  # what each journal's end was when it was last read
         self._old: set[str] = set()
@@ -264,8 +264,14 @@ def steady_clock() -> Callable[[], float]:
     return lambda: began_s + time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def _not_of_the_future(node: NodeState, now_s: float) -> NodeState:
-    """Returns `node` as the clock has it that may have been set back since it was saved."""
+def _taken_up(node: NodeState, now_s: float) -> NodeState:
+    """Returns a node as an engine takes it up, maybe long after another one was killed.
+
+    Its time begins anew while nobody knows whether it has heard: it may never have been asked. The clock may have been
+    set back meanwhile.
+    """
+    if node.standing is Standing.ASKED:
+        return replace(node, asked_s=now_s)
     return replace(
         node,
         asked_s=None if node.asked_s is None else min(node.asked_s, now_s),

@@ -10,7 +10,7 @@ from typing import Final
 
 
 class BeamMode(StrEnum):
-    """What the LHC does now."""
+    """What the LHC does now; as far as RAMP DOWN in the order of a fill."""
 
     NO_BEAM = "NO BEAM"
     SETUP = "SETUP"
@@ -43,3 +43,11 @@ WHOLE_FARM_WANTED: Final = frozenset({BeamMode.SQUEEZE, BeamMode.ADJUST, BeamMod
 # What run coordination puts up with while the farm is wanted, and for how long after it became so.
 TOLERATED_SHARE: Final = 0.03
 TOLERATED_S: Final = 1800.0
+
+
+def beam_mode(text: str) -> BeamMode | None:
+    """Returns the mode of that name, whatever its case and whatever lies between its words; None if there is none."""
+    try:
+        return BeamMode(" ".join(text.replace("_", " ").replace("-", " ").upper().split()))
+    except ValueError:
+        return None

@@ -1,4 +1,4 @@
-"""One daemon of a kind on each node."""
+"""One daemon of a kind for each thing that it serves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from contract.errors import AlreadyRunning, Surroundings
 
 
-def hold(path: Path, what: str) -> int:
+def hold(path: Path, what: str, of: str = "this node") -> int:
     """Takes the lock at `path` until the process ends and returns its descriptor.
 
     The kernel lets go of it however the process dies, so a stale file never blocks a start.
@@ -24,7 +24,7 @@ def hold(path: Path, what: str) -> int:
     except BlockingIOError as error:
         holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
         os.close(descriptor)
-        raise AlreadyRunning(f"{path}: {what} already serves this node (pid {holder}); stop that one first") from error
+        raise AlreadyRunning(f"{path}: {what} already serves {of} (pid {holder}); stop that one first") from error
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor

@@ -46,5 +46,17 @@ SINK_LAST_TURN: Final = "hltmode_sink_last_turn_timestamp_seconds"
 SINK_FAILURES: Final = "hltmode_sink_failures_total"
 SINK_REQUEST: Final = "hltmode_sink_request_seconds"
 
-# Of the fleet tool.
+# Of the fleet tool's follower.
 BEAM_MODE: Final = "hltd_beam_mode"
+BEAM_MODE_SINCE: Final = "hltd_beam_mode_since_timestamp_seconds"
+BEAM_HEARD: Final = "hltd_beam_heard_timestamp_seconds"
+FOLLOW_WANTED: Final = "hltmode_follow_wanted"
+FOLLOW_HELD: Final = "hltmode_follow_held"
+FOLLOW_NODES: Final = "hltmode_follow_nodes"
+FOLLOW_SILENT_NODES: Final = "hltmode_follow_silent_nodes"
+FOLLOW_OWN_NODES: Final = "hltmode_follow_own_nodes"
+FOLLOW_UNDER_WAY: Final = "hltmode_follow_under_way"
+FOLLOW_WARNING: Final = "hltmode_follow_warning"
+FOLLOW_DECISIONS: Final = "hltmode_follow_decisions_total"
+FOLLOW_LAST_TICK: Final = "hltmode_follow_last_decision_timestamp_seconds"
+FOLLOW_LOOKED: Final = "hltmode_follow_nodes_looked_timestamp_seconds"

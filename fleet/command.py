@@ -6,6 +6,7 @@ from typing import Final
 
 import click
 
+from fleet.follow.command import decisions, follow, policy
 from fleet.hold_commands import hold, release
 from fleet.looking_commands import history, nodes, status
 from fleet.switching_commands import cancel, exclude, include, plan, resume, retry, undo, watch
@@ -24,6 +25,9 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     history,
     hold,
     release,
+    follow,
+    decisions,
+    policy,
 )
 
 

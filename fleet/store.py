@@ -130,6 +130,11 @@ class Store:
         found = self._connection.execute("SELECT 1 FROM called_off WHERE operation = ?", (operation.id,)).fetchone()
         return found is not None
 
+    def ids(self) -> list[tuple[str, bool]]:
+        """Returns of each operation its id and whether it is over, oldest first."""
+        rows = self._connection.execute("SELECT id, over FROM operations ORDER BY created_s")
+        return [(name, bool(over)) for name, over in rows]
+
     def nodes(self, operation: Operation) -> dict[str, NodeState]:
         """Returns how each node of an operation stands, in the operation's order."""
         rows = self._connection.execute("SELECT host, body FROM nodes WHERE operation = ?", (operation.id,))

@@ -1,0 +1,244 @@
+"""The follower as a process: listens to the beam, looks at the nodes, decides, and has decisions carried out.
+
+Three tasks share what they know: one hears the beam mode, one looks at the nodes, one decides every half second. None
+waits for another, and the death of one ends the process, so that whoever started it starts it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from msgspec.structs import replace
+
+from contract.errors import HltmodeError
+from contract.modes import Mode
+from fleet.client import connected
+from fleet.engine import steady_clock
+from fleet.follow.beam import Beam, heard, resumed, silent
+from fleet.follow.beam_sources import NoBeamMode, reader
+from fleet.follow.carrying import Books, Carrier
+from fleet.follow.decision import Act, Course, Decision, Situation, decide
+from fleet.follow.gauges import Shown
+from fleet.follow.policy_file import Read
+from fleet.follow.record import Entry, Now, Record
+from fleet.follow.warnings import Away, Warned, warnings
+from fleet.follow.whom import whose
+from fleet.operation import Operation
+from fleet.options import Farm
+from fleet.store import Store
+from fleet.survey import survey
+
+log = logging.getLogger("fleet.follow")
+
+TICK_S: Final = 0.5
+SAY_EVERY_S: Final = 5.0
+FAILED_AGAIN_S: Final = 10.0
+
+
+class Follower:
+    """Keeps the nodes of `farm` where the policy wants them. `reread` returns the policy's file as it is now."""
+
+    def __init__(self, read: Read, farm: Farm, store: Store, reread: Callable[[], Read], name: str) -> None:
+        self.shown = Shown()
+        self._read = read
+        self._reread = reread
+        self._farm = farm
+        self._name = name
+        self._clock = steady_clock()
+        self._record = Record(store)
+        self._carrier = Carrier(store, self._record, farm, read.file, self._clock)
+        now_s = self._clock()
+        kept = self._record.kept(Beam)
+        self._beam = resumed(kept or Beam(heard_s=now_s), now_s, read.policy.patience_s)
+        self._course = self._record.kept(Course) or Course()
+        self._looked_s: float | None = None
+        self._heard_s: float | None = None
+        self._look_now = asyncio.Event()
+        self._warned: dict[Warned, str] = {}
+        self._decided: Counter[Act] = Counter()
+        self._waits = ""
+        self._failed = ""
+        self._not_before_s = 0.0
+        self._said_s = 0.0
+        self._gist: Now | None = None
+
+    async def run(self) -> None:
+        """Follows until it is cancelled; operations under way then stay for the next start."""
+        self._record.add(Entry(at_s=time.time(), kind="started", reason=self._name, beam=self._beam_word))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen())
+            group.create_task(self._look())
+            group.create_task(self._turns(group))
+
+    def reload(self) -> None:
+        """Takes a changed policy over; a file that is wrong changes nothing."""
+        try:
+            read = self._reread()
+        except HltmodeError as error:
+            log.error("policy not taken over: %s", error)
+            return
+        fixed = [
+            name for name in ("who", "hosts", "metrics") if getattr(read.file, name) != getattr(self._read.file, name)
+        ]
+        if fixed:
+            log.error("policy not taken over: changes of %s take a restart", ", ".join(fixed))
+            return
+        self._read, self._carrier.file = read, read.file
+        self._record.add(Entry(at_s=time.time(), kind="reloaded", reason=self._name, beam=self._beam_word))
+        log.info("policy read again")
+
+    async def _listen(self) -> None:
+        source, read = self._read.file.beam, None
+        while True:
+            if read is None or source is not self._read.file.beam:
+                source = self._read.file.beam
+                read = reader(source)
+            began_s = time.monotonic()
+            try:
+                mode = await read()
+            except NoBeamMode as error:
+                if str(error) != self._beam.trouble:
+                    log.warning("beam: %s", error)
+                self._beam = replace(self._beam, trouble=str(error))
+            else:
+                now_s = self._heard_s = self._clock()
+                if self._beam.mode is not mode:
+                    log.info("beam: %s", mode)
+                before = self._beam.stays
+                self._beam = heard(self._beam, mode, now_s, self._read.policy.patience_s)
+                if self._beam.stays != before:
+                    self._record.keep(self._beam)
+            await asyncio.sleep(max(0.0, source.every_s - (time.monotonic() - began_s)))
+
+    async def _look(self) -> None:
+        async with connected(self._farm.token) as client:
+            while True:
+                self._look_now.clear()
+                places = self._farm.places
+                self._carrier.looks = await survey(client, places, places, lambda _n: None)
+                self._looked_s = time.time()
+                try:
+                    await asyncio.wait_for(self._look_now.wait(), self._read.file.look_every_s)
+                except TimeoutError:
+                    continue
+
+    async def _turns(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            self._carrier.run_all(group, self._ended)
+            await self._turn()
+            await asyncio.sleep(TICK_S)
+
+    def _ended(self, _operation: Operation) -> None:
+        self._look_now.set()
+
+    def _decide(self) -> Decision:
+        now_s = self._clock()
+        self._beam = silent(self._beam, now_s, self._read.policy.patience_s)
+        held = self._record.held()
+        books = self._carrier.books()
+        situation = Situation(
+            now_s=now_s, beam=self._beam, course=self._course, hold=held.words if held else "", under_way=books.way,
+            owed=len(books.owed),
+        )  # fmt: skip
+        return decide(self._read.policy, situation)
+
+    async def _turn(self) -> None:
+        decision = self._decide()
+        if decision.act is not Act.WAIT and time.monotonic() >= self._not_before_s:
+            try:
+                await self._carry_out(decision)
+                self._failed = ""
+            except HltmodeError as error:
+                self._not_before_s = time.monotonic() + (FAILED_AGAIN_S if decision.act is Act.TO_CLOUD else 1.0)
+                if str(error) != self._failed:
+                    self._failed = str(error)
+                    log.error("%s: %s", decision.act.value, error)
+                    self._record.add(
+                        Entry(
+                            at_s=time.time(),
+                            kind="failed",
+                            reason=f"{decision.act.value}: {error}",
+                            beam=self._beam_word,
+                        )
+                    )
+        elif decision.act is Act.WAIT and (waits := f"{decision.because} {decision.wanted}") != self._waits:
+            self._waits = waits
+            log.info("waits: %s", decision.reason)
+        books = self._carrier.books()
+        self._warn(books)
+        self._show(decision, books)
+
+    async def _carry_out(self, decision: Decision) -> None:
+        course: Course | None
+        match decision.act:
+            case Act.TO_CLOUD:
+                if self._looked_s is None:
+                    return
+                course = await self._carrier.send(decision, self._beam_word, self._course, self._decide)
+            case Act.TO_HLT:
+                course = await self._carrier.bring_back(decision, self._beam_word, self._course)
+            case _:
+                course = self._carrier.cut_short(decision, self._beam_word, self._course)
+        if course:
+            self._course = course
+            self._decided[decision.act] += 1
+            self._waits = ""
+
+    def _warn(self, books: Books) -> None:
+        known = {host: mode for host, mode in books.modes.items() if mode is not None}
+        away = [host for host, mode in known.items() if mode is not Mode.HLT]
+        farm = Away(len(known), len(away)) if self._looked_s is not None else None
+        found = warnings(self._beam, farm, self._read.policy.patience_s, self._clock())
+        for kind in found.keys() - self._warned.keys():
+            words = found[kind]
+            if kind is not Warned.BEAM:
+                words += f" ({whose(away, books.own, books.held, books.taken)})"
+            log.warning("%s: %s", kind.value, words)
+            self._record.add(
+                Entry(at_s=time.time(), kind="warning", reason=f"{kind.value}: {words}", beam=self._beam_word)
+            )
+        for kind in self._warned.keys() - found.keys():
+            log.info("%s: over", kind.value)
+            self._record.add(Entry(at_s=time.time(), kind="warning over", reason=kind.value, beam=self._beam_word))
+        self._warned = found
+
+    def _show(self, decision: Decision, books: Books) -> None:
+        modes = books.modes
+        counts = Counter(mode for mode in modes.values() if mode is not None)
+        own = sum(modes.get(host) is not Mode.HLT for host in books.own)
+        self.shown = Shown(
+            beam=self._beam.mode,
+            beam_since_s=self._beam.stays[-1].since_s if self._beam.stays else None,
+            heard_s=self._heard_s,
+            wanted=decision.wanted,
+            held=self._record.held() is not None,
+            modes=counts,
+            silent=sum(mode is None for mode in modes.values()),
+            own=own,
+            under_way=frozenset(each.to for each in books.under_way),
+            warned=frozenset(self._warned),
+            decisions=dict(self._decided),
+            tick_s=time.time(),
+            looked_s=self._looked_s,
+        )
+        now = Now(
+            at_s=time.time(), pid=os.getpid(), policy=self._name, beam=self._beam_word,
+            wanted=decision.wanted.value if decision.wanted else "", words=decision.reason,
+            modes={mode.value: count for mode, count in counts.items()}, silent=self.shown.silent, own=own,
+            operation=books.under_way[-1].id if books.under_way else "",
+        )  # fmt: skip
+        gist = replace(now, at_s=0.0, words=decision.because.value)
+        if gist == self._gist and now.at_s - self._said_s < SAY_EVERY_S:
+            return
+        self._gist, self._said_s = gist, now.at_s
+        self._record.keep(now, self._beam)
+
+    @property
+    def _beam_word(self) -> str:
+        return self._beam.mode.value if self._beam.mode else "unknown"

@@ -4,12 +4,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: install demo test servers check bench bench-switch bench-index dashboards preview lock clean
+.PHONY: install demo test kill servers check bench bench-switch bench-index dashboards preview lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo          one BU and four filter units switch between HLT and cloud before your eyes'
 	@echo 'make test          all checks and tests'
+	@echo 'make kill          the switcher dies at every point of its journeys: takes about five minutes'
 	@echo 'make servers       fetches the servers that some tests need; without them they are left out'
 	@echo 'make check         format, lint, types, import rules'
 	@echo 'make bench         everything that is promised of the collector, measured: takes about two hours and a half'
@@ -34,6 +35,9 @@ demo: $(READY)
 
 test: check
 	$(BIN)/python -m pytest -n auto
+
+kill: $(READY)
+	$(BIN)/python -m pytest -n auto -rP --every-point tests/integration/test_switcher_kill_points.py
 
 servers: $(READY)
 	$(BIN)/python -m tests.servers.fetch

@@ -16,9 +16,13 @@ def sync_folder(folder: Path) -> None:
 
 
 def replace_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Puts `content` at `path` as a whole: temporary name, fsync, rename, fsync of the folder."""
+    """Puts `content` at `path` as a whole: temporary name, fsync, rename, fsync of the folder.
+
+    Whatever lies under the temporary name, left by a kill or put there as a trap (a pipe, a link), is removed first.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         os.fchmod(descriptor, mode)  # others read these files, whatever this process's umask
         view = memoryview(content)

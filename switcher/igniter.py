@@ -32,6 +32,7 @@ class Igniter:
         self.settings = settings
         self.now = ""
         self._paths = paths
+        self._left: list[processes.Found] = []
 
     @property
     def missing(self) -> str:
@@ -43,6 +44,7 @@ class Igniter:
 
     async def ask(self, verb: Verb) -> IgniterSaid:
         """Calls the tool and returns what its exit code means; a hanging one is killed with its process group."""
+        await self._outlive_orphans()
         if self.missing:
             return IgniterSaid(verb, Said.ERROR, self.missing)
         limit_s = self.settings.status_timeout_s if verb is Verb.STATUS else self.settings.timeout_s
@@ -67,12 +69,33 @@ class Igniter:
             self.now = ""
         return meaning(verb, code, last_line(bytes(tail.output)))
 
-    def end_orphans(self) -> None:
-        """Kills calls of an earlier switcher that still run; VMs they started have other command lines."""
+    def find_orphans(self) -> None:
+        """Finds calls of an earlier switcher that still run; VMs they started have other command lines.
+
+        A question is killed. A start or stop is waited for before the tool is called again: killed half-way, it could
+        leave VMs that nobody knows of.
+        """
         for found in processes.marked(self._paths.state_dir):
-            if found.mark.get(processes.ROLE) == ROLE and self._is_call(found.command):
+            if found.mark.get(processes.ROLE) != ROLE or not self._is_call(found.command):
+                continue
+            if found.command[-1] == Verb.STATUS:
                 log.warning("pid %d: a cloud tool call of an earlier switcher still runs; killed", found.pid)
                 processes.kill_group(found.pid)
+            else:
+                self._left.append(found)
+
+    async def _outlive_orphans(self) -> None:
+        while self._left:
+            pid, verb = self._left[0].pid, self._left[0].command[-1]
+            log.info("pid %d: cloud tool %s of an earlier switcher still runs; waited for", pid, verb)
+            self.now = f"cloud tool {verb} of an earlier switcher (pid {pid})"
+            try:
+                await _end_of(processes.Child(pid, None), self.settings.timeout_s)
+            except TimeoutError:
+                log.warning("pid %d: cloud tool %s took too long and was killed", pid, verb)
+            finally:
+                self.now = ""
+            self._left.pop(0)
 
     def _is_call(self, command: tuple[str, ...]) -> bool:
         """Returns whether `command` ends as a call of the tool does; before it there may be an interpreter."""

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from contract.durable import sync_folder
 from contract.modes import Wanted
 from contract.paths import COMMANDS, END_FILE, NodePaths, RunRef, parse_run
 from contract.request import BadRequest, Request, checked
@@ -85,6 +86,7 @@ def take(paths: NodePaths, name: str) -> Command | None:
     try:
         if name == command:
             (paths.watch_dir / name).rename(taken)
+            sync_folder(paths.watch_dir)  # after a power cut it must not come back as another request
         content, stat = _read(taken)
     except OSError as error:
         if not isinstance(error, FileNotFoundError):
@@ -119,8 +121,9 @@ def clear_away(path: Path) -> None:
 
 
 def drop(path: Path) -> None:
-    """Removes a file whose meaning is on disk elsewhere by now."""
+    """Removes a file whose meaning is on disk elsewhere by now, for good."""
     path.unlink(missing_ok=True)
+    sync_folder(path.parent)
 
 
 def _read(path: Path) -> tuple[bytes, os.stat_result]:

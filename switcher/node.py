@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+import msgspec
+
 from contract.config import NodeConfig
 from contract.errors import Surroundings, Unreadable
 from contract.journal import AnyRecord
@@ -118,6 +120,7 @@ class Switcher:
         self._timeline, started = timeline.begin(self._timeline, before, facts, clock.now())
         self._timeline, moved = timeline.advance(self._timeline, before, state, self._first_effects, clock.now())
         await self._commit(state, [*started, *moved], publish=True)
+        await self._hands.do(self.showing.renew, self._work)
 
     async def serve(self) -> None:
         """Carries on from what `start` found and empties the mailbox until cancelled."""
@@ -140,7 +143,7 @@ class Switcher:
             self._store.close()
 
     def _gather(self) -> Started:
-        self._igniter.end_orphans()
+        self._igniter.find_orphans()
         tokens.prepare(self.paths)
         found = tokens.scan(self.paths)
         if not found.total:
@@ -289,6 +292,7 @@ class Switcher:
         for run in self._state.runs:
             if run.ended:
                 await self._hands.attempt(self._work.end_of_run, run.ref.number)
+        await self._hands.attempt(self._work.tell_again)
         await self._hands.attempt(self._work.fill, may_work(self._state), self._loop.time())
         await self._hands.attempt(self._work.close_finished)
         gone = [run.ref.number for run in self._state.runs if run.ref.number not in self._work.runs]
@@ -304,4 +308,6 @@ def _recall(store: Store) -> tuple[State, Timeline, bool, bool]:
     saved = store.load()
     if saved is None:
         return State(), Timeline(mode_since=now, boot_id=boot, seq=store.last_seq), False, False
-    return saved.state, timeline.rebased(saved.timeline, boot, now), True, saved.timeline.boot_id != boot
+    # A state file that somebody put back from a copy is older than the journal: its numbers are not used again.
+    newest = msgspec.structs.replace(saved.timeline, seq=max(saved.timeline.seq, store.last_seq))
+    return saved.state, timeline.rebased(newest, boot, now), True, saved.timeline.boot_id != boot

@@ -12,7 +12,7 @@ import os
 import select
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -26,9 +26,11 @@ CORES: Final = "HLTMODE_MARK_CORES"
 
 
 class Found(NamedTuple):
-    """A living process of this node: its pid, command line and mark."""
+    """A living process of this node: its pid, session, group, command line and mark."""
 
     pid: int
+    session: int
+    group: int
     command: tuple[str, ...]
     mark: dict[str, str]
 
@@ -56,20 +58,36 @@ def spawn(argv: list[str], *, mark: Mapping[str, str], output: int, folder: Path
 
 def marked(node: Path) -> Iterator[Found]:
     """Yields the living session leaders that this user started for the node whose state folder is `node`."""
+    return (found for found in _of_node(node) if found.session == found.pid)
+
+
+def deserted(node: Path, roles: Collection[str]) -> frozenset[int]:
+    """Returns the process groups of these roles whose session leader is gone: what a job left behind when it died."""
+    return frozenset(
+        found.group
+        for found in _of_node(node)
+        if found.mark.get(ROLE, "") in roles
+        and found.session != found.pid
+        and not Path(f"/proc/{found.session}").exists()
+    )
+
+
+def _of_node(node: Path) -> Iterator[Found]:
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
             pid = int(entry.name)
-            if entry.stat().st_uid != os.geteuid() or os.getsid(pid) != pid:
+            if entry.stat().st_uid != os.geteuid():
                 continue
+            session, group = os.getsid(pid), os.getpgid(pid)
             pairs = (entry / "environ").read_bytes().split(b"\0")
             command = (entry / "cmdline").read_bytes()
         except OSError:
             continue
         mark = dict(os.fsdecode(pair).partition("=")[::2] for pair in pairs if pair.startswith(b"HLTMODE_"))
         if mark.get(NODE) == str(node) and command:
-            yield Found(pid, tuple(os.fsdecode(command).split("\0")[:-1]), mark)
+            yield Found(pid, session, group, tuple(os.fsdecode(command).split("\0")[:-1]), mark)
 
 
 def signal_group(pid: int, number: signal.Signals) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import stat
 from pathlib import Path
 from typing import IO, Final
 
@@ -16,6 +19,7 @@ log = logging.getLogger(__name__)
 STOP_FILE: Final = "CMSSW_STOP"
 FINISHED: Final = ("complete", "abortcomplete")
 KEPT_OUTPUTS: Final = 400
+LARGEST_BYTES: Final = 1 << 16
 
 
 class StopFile(msgspec.Struct, frozen=True):
@@ -79,7 +83,7 @@ def tell_last_lumisection(paths: NodePaths, number: int, last: int, *, again: bo
 def read_stop(paths: NodePaths, number: int) -> int | None:
     """Returns the last lumisection of CMSSW_STOP, None without one."""
     try:
-        return msgspec.json.decode((paths.run_dir(number) / STOP_FILE).read_bytes(), type=StopFile).lastLS
+        return msgspec.json.decode(_small_file(paths.run_dir(number) / STOP_FILE), type=StopFile).lastLS
     except (OSError, msgspec.MsgspecError):
         return None
 
@@ -87,7 +91,7 @@ def read_stop(paths: NodePaths, number: int) -> int | None:
 def read_queue_status(paths: NodePaths, number: int) -> QueueStatus:
     """Returns what the merge script of a run says, the unknown form when it says nothing."""
     try:
-        content = (paths.run_dir(number) / "open" / "queue_status.jsn").read_bytes()
+        content = _small_file(paths.run_dir(number) / "open" / "queue_status.jsn")
         return msgspec.json.decode(content, type=QueueStatus)
     except (OSError, msgspec.MsgspecError):
         return QueueStatus()
@@ -105,12 +109,34 @@ def remove_refused(paths: NodePaths, ref: RunRef) -> None:
 
 
 def output(paths: NodePaths, name: str) -> IO[bytes]:
-    """Opens the output file of a job or merge script, in the state folder; only the newest few are kept."""
+    """Opens the output file of a job or merge script, in the state folder; only the newest few are kept.
+
+    Where none can be made, the output goes nowhere: a full disk is no reason not to work.
+    """
     folder = paths.state_dir / "output"
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+        return _newest_output(folder, name)
+    except OSError as error:
+        log.warning("%s: %s; the output of %s is not kept", error.filename, error.strerror, name)
+        return Path(os.devnull).open("wb")
+
+
+def _newest_output(folder: Path, name: str) -> IO[bytes]:
     for old in sorted(folder.iterdir(), key=_age)[:-KEPT_OUTPUTS]:
         old.unlink(missing_ok=True)
     return (folder / f"{name}.log").open("wb")
+
+
+def _small_file(path: Path) -> bytes:
+    """Returns what a regular file holds, if that is not much. Raises OSError; others may put anything there."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        return os.read(descriptor, LARGEST_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def _age(path: Path) -> float:

@@ -39,9 +39,11 @@ class Tokens(NamedTuple):
 
 
 def prepare(paths: NodePaths) -> None:
-    """Makes the five folders. Raises OSError."""
+    """Makes the five folders, and sees to it that no power cut takes one away with tokens in it. Raises OSError."""
     for state in TOKEN_STATES:
         paths.tokens(state).mkdir(parents=True, exist_ok=True)
+    sync_folder(paths.resources_dir)
+    sync_folder(paths.resources_dir.parent)
 
 
 def scan(paths: NodePaths) -> Tokens:

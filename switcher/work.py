@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from contract.config import Jobs as Settings
-from contract.paths import CORE_TOKEN, NodePaths, RunRef
+from contract.paths import CORE_TOKEN, NodePaths, RunRef, run_name
 from switcher import processes, run_files, tokens
 from switcher.processes import Child
 from switcher.states import Run, Told
@@ -27,11 +28,21 @@ Cores = tuple[str, ...]
 
 @dataclass
 class RunWork:
-    """One run on this node. `crashes` counts by cores, `due` says when (loop time) crashed cores start again."""
+    """One run on this node. `crashes` counts by cores, `due` says when (loop time) crashed cores start again.
+
+    prepared: its directory is ready and the merge script was started; begun: a job was
+    heard:    how firmly the jobs have been told by now; short of `told` while the disk is full
+    last:     the last lumisection they are told to close
+    trouble:  why it can't be prepared, told or closed, in words
+    """
 
     ref: RunRef
     told: Told = Told.NOTHING
+    heard: Told = Told.NOTHING
+    last: int = 0
     ended: bool = False
+    prepared: bool = False
+    trouble: str = ""
     jobs: dict[int, Cores] = field(default_factory=dict)
     merge: int | None = None
     merge_crashes: int = 0
@@ -47,6 +58,20 @@ class RunWork:
         return self.told is Told.NOTHING and not self.ended
 
 
+@contextmanager
+def _troubled(work: RunWork) -> Iterator[None]:
+    """Notes and logs, once, why a file of the run can't be written; it is tried again."""
+    try:
+        yield
+    except OSError as error:
+        words = f"{error.filename}: {error.strerror}"
+        if words != work.trouble:
+            log.error("%s: %s; tried again", work.ref, words)
+        work.trouble = words
+    else:
+        work.trouble = ""
+
+
 class Work:
     """All runs of the node. `watch` is called with every process started or adopted."""
 
@@ -57,26 +82,53 @@ class Work:
         self._watch = watch
 
     def adopt(self) -> tuple[Run, ...]:
-        """Finds the processes that an earlier switcher left working and returns their runs."""
+        """Finds the processes that an earlier switcher left working and returns their runs.
+
+        What a job has left behind, that died while no switcher was there to see it, is ended, and cores that were
+        broken get a new chance: nobody knows any more when they would have had it.
+        """
+        for group in processes.deserted(self._paths.state_dir, (JOB, MERGE)):
+            log.warning("process group %d: left behind by a job that ended unseen; killed", group)
+            processes.signal_group(group, signal.SIGKILL)
         for found in processes.marked(self._paths.state_dir):
             role, number = found.mark.get(processes.ROLE), found.mark.get(processes.RUN, "")
             if role not in (JOB, MERGE) or not (number.isascii() and number.isdigit()):
                 continue
-            work = self.runs.setdefault(int(number), RunWork(RunRef(int(number)), begun=True))
+            work = self.runs.get(int(number)) or self._adopted(int(number))
             if role == JOB:
+                work.begun = True
                 cores = found.mark.get(processes.CORES, "").split(",")
                 work.jobs[found.pid] = tuple(core for core in cores if CORE_TOKEN.fullmatch(core))
             else:
                 work.merge = found.pid
             log.info("%s: %s with pid %d still runs and is watched again", work.ref, role, found.pid)
             self._watch(Child(found.pid, None))
+        self._mend_broken()
         return tuple(Run(work.ref) for work in self.runs.values())
 
+    def _adopted(self, number: int) -> RunWork:
+        """Without a living job the run goes on all the same, unless an earlier switcher saw its last one end."""
+        over = run_files.is_finished(self._paths, run_name(number))
+        work = self.runs[number] = RunWork(RunRef(number), prepared=True, begun=over, jobs_over=over)
+        return work
+
+    def _mend_broken(self) -> None:
+        owned = {core for work in self.runs.values() for cores in work.jobs.values() for core in cores}
+        broken = [core for core in tokens.scan(self._paths).broken if core not in owned]
+        if broken:
+            log.warning("core tokens %s were broken; idle again", ", ".join(broken))
+            tokens.move(self._paths, broken, "idle")
+
     def begin(self, ref: RunRef) -> None:
-        """Prepares the run directory and starts the merge script."""
-        run_files.prepare(self._paths, ref)
-        work = self.runs[ref.number] = RunWork(ref)
-        self._start_merge(work)
+        """Prepares the run directory and starts the merge script, again at every `fill` while the disk is full."""
+        self._prepare(self.runs.setdefault(ref.number, RunWork(ref)))
+
+    def _prepare(self, work: RunWork) -> None:
+        with _troubled(work):
+            run_files.prepare(self._paths, work.ref)
+            work.prepared = True
+        if work.prepared:
+            self._start_merge(work)
 
     def fill(self, refs: Iterable[RunRef], now_s: float) -> None:
         """Starts jobs of `refs` (newest first) on idle tokens, and again on cores whose crash was long enough ago."""
@@ -91,6 +143,10 @@ class Work:
         for ref in refs:
             work = self.runs.get(ref.number)
             if work is None or not work.willing:
+                continue
+            if not work.prepared:
+                self._prepare(work)
+            if not work.prepared:
                 continue
             for cores in [cores for cores, due_s in work.due.items() if due_s <= now_s]:
                 del work.due[cores]
@@ -117,7 +173,8 @@ class Work:
         work = self.runs.get(number)
         if work is not None and work.willing:
             work.ended = True
-            run_files.mark(self._paths, number, "stopping")
+            with _troubled(work):
+                run_files.mark(self._paths, number, "stopping")
 
     def tell(self, number: int, told: Told, last_lumisection: int) -> None:
         """Tells the jobs of a run to end after `last_lumisection`, or by signals; then the merge script too."""
@@ -125,24 +182,44 @@ class Work:
         if work is None:
             return
         work.told = max(told, work.told)
+        work.last = last_lumisection
+        self._pass_on(work)
+
+    def tell_again(self) -> None:
+        """Tells those that could not be told yet."""
+        for work in self.runs.values():
+            if work.heard < work.told:
+                self._pass_on(work)
+
+    def _pass_on(self, work: RunWork) -> None:
+        number, told = work.ref.number, work.told
         if told <= Told.NOW:
-            run_files.mark(self._paths, number, "stopping")
-            run_files.tell_last_lumisection(self._paths, number, last_lumisection, again=told is Told.NOW)
+            if not work.prepared:
+                work.heard = told
+                return
+            with _troubled(work):
+                run_files.tell_last_lumisection(self._paths, number, work.last, again=told is Told.NOW)
+                work.heard = told
+                run_files.mark(self._paths, number, "stopping")
             return
-        run_files.mark(self._paths, number, "aborted")
+        work.heard = told
         group = [*work.jobs, *([work.merge] if told is Told.KILL and work.merge else [])]
         for pid in group:
             log.warning("%s: pid %d did not end in time; %s", work.ref, pid, told.name.lower())
             processes.signal_group(pid, signal.SIGKILL if told is Told.KILL else signal.SIGTERM)
+        with _troubled(work):
+            run_files.mark(self._paths, number, "aborted")
 
     def close_finished(self) -> None:
         """Closes what has come to its end; runs of which nothing is left are dropped from `runs`."""
         done = []
         for number, work in self.runs.items():
             if not work.jobs_over and self._nothing_to_come(work):
-                work.jobs_over = True
                 killed = work.told >= Told.TERMINATE
-                run_files.mark(self._paths, number, "abortcomplete" if killed else "complete")
+                with _troubled(work):
+                    if work.prepared:
+                        run_files.mark(self._paths, number, "abortcomplete" if killed else "complete")
+                    work.jobs_over = True
             if work.jobs_over and work.merge is None:
                 broken = tokens.scan(self._paths).broken
                 tokens.move(self._paths, [core for cores in work.crashes for core in cores if core in broken], "idle")

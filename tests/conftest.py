@@ -12,6 +12,10 @@ from tests.integration.node import Node
 pytest_plugins = ["tests.servers.plugin"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-point", action="store_true", help="kill and cut at every point, as `make kill` does")
+
+
 @pytest.fixture
 def new_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
     """Returns a maker of nodes (arguments of `Node`), all ended after the test."""

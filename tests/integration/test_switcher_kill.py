@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ import pytest
 
 from contract.journal import MoveRecord, RequestRecord, RunRecord
 from contract.modes import Mode
+from simulator import living
 from simulator.vms import Vms
 from switcher import processes
 from tests.integration.node import Node, script, wait_for
@@ -236,6 +239,70 @@ def test_while_the_tokens_are_taken_back(node: Node) -> None:
     block.rmdir()
     arrived_in_hlt(node)
     assert node.tokens("idle") == 4
+
+
+# What went on while no switcher was there
+
+
+def test_children_of_a_job_that_died_unseen_are_ended(new_node: Callable[..., Node], tmp_path: Path) -> None:
+    """They would work on cores that belong to the cloud a moment later."""
+    body = 'sleep 300 & echo $! > "$0.child.new" && mv "$0.child.new" "$0.child"; wait'
+    node = new_node(overlay={"jobs": {"command": script(tmp_path / "job", body)}})
+    node.start()
+    node.work_on()
+    wait_for("the child", (tmp_path / "job.child").exists)
+    child = int((tmp_path / "job.child").read_text())
+    (job,) = node.jobs()
+    node.kill()
+    os.kill(job, signal.SIGKILL)
+    wait_for("the job dead", lambda: not node.jobs())
+    assert living.started(child)
+    node.start()
+    wait_for("its child dead", lambda: not living.started(child))
+    assert f"process group {job}: left behind by a job that ended unseen; killed" in node.log
+
+
+def test_a_core_that_waited_for_a_new_start_gets_it_from_the_next_switcher(new_node: Callable[..., Node]) -> None:
+    node = new_node(overlay={"jobs": {"restart_delay_s": 300}})
+    node.start()
+    node.work_on()
+    node.faults({"job": {"behave": "crash"}})
+    wait_for("the cores broken", lambda: node.tokens("except") == 4)
+    node.faults({})
+    again(node)
+    wait_for("a job again", node.jobs)
+    assert (node.tokens("online"), len(node.merges())) == (4, 1)
+    assert "core tokens core0, core1, core2, core3 were broken; idle again" in node.log
+
+
+def test_a_start_of_the_cloud_tool_that_was_left_running_is_waited_for(
+    new_node: Callable[..., Node], tmp_path: Path
+) -> None:
+    """Killed half-way it could leave VMs that the tool doesn't know of."""
+    body = """
+    case "$1" in
+    status) [ -e "$0.up" ] || exit 1 ;;
+    start) echo >> "$0.starts"; while [ -e "$0.slow" ]; do sleep 0.05; done; touch "$0.up" ;;
+    stop) rm -f "$0.up" ;;
+    esac
+    """
+    (tmp_path / "tool.slow").touch()
+    node = new_node(overlay={"igniter": {"command": script(tmp_path / "tool", body)}})
+    node.start()
+    node.cgi("exclude")
+    wait_for("the start", (tmp_path / "tool.starts").exists)
+    again(node)
+    wait_for("the blocker", lambda: "cloud tool start of an earlier switcher" in node.status()["blocker"])
+    (tmp_path / "tool.slow").unlink()
+    wait_for("VMs up", lambda: node.status()["vms"] == "up" and not node.state()["unproven"])
+    assert (tmp_path / "tool.starts").read_text() == "\n"
+
+
+def test_a_status_tells_of_runs_from_the_first_moment_on(node: Node) -> None:
+    node.work_on()
+    for _ in range(3):
+        again(node)
+        assert [run["number"] for run in node.status()["runs"]] == [100]
 
 
 # Requests on the brink

@@ -8,7 +8,7 @@ import click
 
 from fleet.follow.command import decisions, follow, policy
 from fleet.hold_commands import hold, release
-from fleet.looking_commands import history, nodes, status
+from fleet.looking_commands import history, nodes, status, why
 from fleet.switching_commands import cancel, exclude, include, plan, resume, retry, undo, watch
 
 COMMANDS: Final[tuple[click.Command, ...]] = (
@@ -23,6 +23,7 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     undo,
     retry,
     history,
+    why,
     hold,
     release,
     follow,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from contextlib import closing
 
 import click
@@ -16,14 +17,14 @@ from fleet.targets import Which, chosen, of_hosts
     epilog="Example: hltmode fleet hold fu-c2f01-01-01 --reason 'new disk'. Exit codes: 0 done, 2 wrong usage."
 )
 @of_hosts
-@click.option("--who", default="", help="Who wants it so.")
+@click.option("--who", default=getpass.getuser, help="Who wants it so. [default: your user name]")
 @click.option("--reason", required=True, help="Why nobody may switch them.")
 @of_farm
 def hold(which: Which, who: str, reason: str, farm: Farm) -> None:
     """Have no operation take these nodes until they are released."""
     names = chosen(which, farm).hosts
     with closing(Store(farm.store)) as store:
-        store.hold(names, who or "somebody", reason)
+        store.hold(names, who, reason)
     click.echo(f"{len(names)} on hold: {folded(names)}")
 
 

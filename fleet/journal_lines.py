@@ -18,6 +18,8 @@ class JournalLine(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: str
     seq: int
+    time: str = ""
+    mode: str = ""
     id: str = ""
     to: str = ""
     who: str = ""

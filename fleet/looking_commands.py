@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Callable
 from contextlib import closing
-from typing import Final
 
 import click
 import msgspec
 from ClusterShell.NodeSet import NodeSet
-from rich.console import Console
-from rich.table import Table
 
-from contract.modes import MODES
-from contract.times import iso
-from fleet.client import Look, NodeStatus, Old, connected
-from fleet.hosts import folded, place_of
-from fleet.operation import counts
+from fleet.client import Look, NodeStatus, connected
+from fleet.hosts import expand, place_of
+from fleet.journal_lines import JournalLine
+from fleet.looks import Why, look_words, show_history, show_status, show_why
 from fleet.options import PLAIN_CODES, Farm, json_option, of_farm
+from fleet.past import part, past
 from fleet.running import watching
 from fleet.store import Store
-from fleet.survey import mode_of, survey
+from fleet.survey import survey
 from fleet.tables import new_console
 from fleet.targets import Which, chosen, of_hosts
-
-LISTED: Final = ("id", "to", "who", "reason", "created_s", "of", "verdict")
 
 
 @click.command(
@@ -63,56 +57,50 @@ def status(which: Which, farm: Farm, as_json: bool) -> None:
     looks = watching(look)
     if as_json:
         for host, found in looks.items():
-            words = msgspec.to_builtins(found) | {"host": host, "mode": mode_of(found), "kind": type(found).__name__}
-            click.echo(json.dumps(words))
+            click.echo(msgspec.json.encode(look_words(host, found)))
         return
-    _show_status(new_console(), looks, farm)
+    show_status(new_console(), looks, farm)
 
 
-@click.command(epilog=f"Example: hltmode fleet history. {PLAIN_CODES}")
+@click.command(epilog=f"Example: hltmode fleet history --limit 5. {PLAIN_CODES}")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="So many of the newest.")
 @of_farm
 @json_option
-def history(farm: Farm, as_json: bool) -> None:
-    """List the operations: who, when, which way, and how each ended."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("operation", "when", "to", "nodes", "ended", "who", "reason", ""):
-        table.add_column(heading)
+def history(limit: int, farm: Farm, as_json: bool) -> None:
+    """List the operations: who, when, why, which way, how each ended, and how long it took."""
     with closing(Store(farm.store)) as store:
-        for each in store.operations():
-            nodes = counts(store.nodes(each).values())
-            if as_json:
-                words = {name: getattr(each, name) for name in LISTED}
-                click.echo(json.dumps(words | {"nodes": {standing.value: n for standing, n in nodes.items()}}))
-                continue
-            ended = each.verdict.value if each.verdict else "not over"
-            numbers = ", ".join(f"{n} {standing.value}" for standing, n in nodes.items())
-            when = iso(each.created_s)[:19].replace("T", " ")
-            table.add_row(each.id, when, each.to.value, str(len(each.order)), ended, each.who, each.reason, numbers)
-    if not as_json:
-        new_console().print(table)
+        found = [past(each, store.nodes(each).values()) for each in store.operations()[-limit:]]
+    if as_json:
+        for each in found:
+            click.echo(msgspec.json.encode(each))
+    else:
+        show_history(new_console(), found)
 
 
-def _show_status(console: Console, looks: dict[str, Look], farm: Farm) -> None:
-    by_appliance: dict[str, list[str]] = defaultdict(list)
-    for host, look in looks.items():
-        named = look.appliance if isinstance(look, NodeStatus) else ""
-        place = farm.places.get(host)
-        by_appliance[named or (place.appliance if place else "")].append(host)
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("appliance")
-    for mode in MODES:
-        table.add_column(mode.value, justify="right")
-    table.add_column("no answer", justify="right")
-    for appliance, hosts in [*sorted(by_appliance.items()), ("all", list(looks))]:
-        modes = [mode_of(looks[host]) for host in hosts]
-        table.add_row(appliance or "?", *(str(modes.count(mode) or "") for mode in MODES), str(modes.count(None) or ""))
-    console.print(table)
-    for host, look in looks.items():
-        if isinstance(look, NodeStatus) and look.stuck:
-            words = f"stuck in {look.mode_name} for {look.mode_age_s:.0f} s, waits for: {look.blocker}"
-            console.print(f"{host}: {words}", style="bold red")
-    silent = [host for host in looks if mode_of(looks[host]) is None]
-    if silent:
-        console.print(f"no answer: {folded(silent)}", style="red")
-    if old := [host for host, look in looks.items() if isinstance(look, Old)]:
-        console.print(f"only hltd's URLs, less certain: {folded(old)}", style="yellow")
+@click.command(epilog=f"Example: hltmode fleet why fu-c2f01-01-01. {PLAIN_CODES}")
+@click.argument("node")
+@click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True, help="So much of each.")
+@of_farm
+@json_option
+def why(node: str, limit: int, farm: Farm, as_json: bool) -> None:
+    """Tell why one node is as it is: how it stands, its last operations, and the end of its journal."""
+    (host,) = one = expand([node], farm.places)[:1]
+    with closing(Store(farm.store)) as store:
+        parts = [part(each, store.nodes(each)[host]) for each in store.operations() if host in each.order][-limit:]
+        hold = store.holds().get(host)
+    place = place_of(host, farm.places)
+
+    async def look(_tell: Callable[[int], None]) -> tuple[Look, list[JournalLine]]:
+        async with connected(farm.token) as client:
+            seen = (await survey(client, one, farm.places, lambda _n: None))[host]
+            if not isinstance(seen, NodeStatus):
+                return seen, []
+            lines, _ = await client.journal(place, max(0, seen.journal_seq - limit), seen.journal_seq)
+            return seen, lines
+
+    seen, lines = watching(look)
+    if as_json:
+        words = {"host": host, "address": place.address, "held": hold, "parts": parts, "journal": lines}
+        click.echo(msgspec.json.encode(words | {"status": look_words(host, seen)}))
+    else:
+        show_why(new_console(), host, Why(seen, hold, parts, lines))

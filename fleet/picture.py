@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -16,7 +17,7 @@ from fleet.hosts import folded
 from fleet.operation import Operation, counts
 from fleet.rollout import Doing, stage_sizes
 from fleet.standing import BAD, ENDED, UNDER_WAY, NodeState, Standing
-from fleet.tables import BAD_COLOUR, LESS_CERTAIN, MARK, colour_of, direction, span
+from fleet.tables import BAD_COLOUR, LESS_CERTAIN, MARK, colour_of, direction, plain, span
 
 SLOWEST: Final = 8
 WORST: Final = 5
@@ -99,7 +100,7 @@ def slowest(nodes: Iterable[NodeState], now_s: float, most: int = SLOWEST) -> Ta
     table.add_column("waits for", no_wrap=True, overflow="ellipsis", ratio=1)
     for node in sorted(under_way, key=lambda each: each.asked_s or now_s)[:most]:
         name = node.host if node.certain else f"{node.host} {MARK}"
-        waits = node.blocker or node.words
+        waits = plain(node.blocker or node.words)
         style = BAD_COLOUR if node.stuck else ""
         mode = Text(node.mode or "", style=style or _colour(node.mode))
         row_s = span(now_s - (node.asked_s or now_s))
@@ -115,10 +116,10 @@ def _head(moment: Moment) -> list[Text]:
         what.append(f"  {who}", style="dim")
     share = moment.ended / max(1, len(moment.nodes))
     far = _line(f"{moment.ended} ended, {share:.0%}", "")
+    if words := left_words(moment):
+        far.append(f"  {words}", style="bold" if words.startswith("about") else "dim")
     far.append(f"  stage {moment.stage + 1} of {moment.stages}, {moment.doing.value}", style="dim")
     far.append(f"  {span(moment.now_s - operation.created_s)} gone", style="dim")
-    if words := left_words(moment):
-        far.append(f"  {words}", style="" if words.startswith("about") else "dim")
     return [what, far]
 
 
@@ -134,21 +135,18 @@ def _bar(nodes: Sequence[NodeState], width: int) -> Text:
     return bar
 
 
-def _modes(nodes: Sequence[NodeState]) -> Text:
-    line = Text()
+def _modes(nodes: Sequence[NodeState]) -> Columns:
+    pieces = []
     for word, n in modes(nodes).items():
-        line.append(f"{_shade(word)} {word} ", style=_colour(word))
-        line.append(f"{n}   ", style="bold" if n else "dim")
-    return line
+        pieces.append(Text.assemble((f"{_shade(word)} {word} ", _colour(word)), (str(n), "bold" if n else "dim")))
+    return Columns(pieces, padding=(0, 3))
 
 
-def _numbers(nodes: Sequence[NodeState]) -> Text:
-    line = Text()
-    for standing, n in counts(nodes).items():
-        line.append(f"{n} {standing.value}   ", style=colour_of(standing))
+def _numbers(nodes: Sequence[NodeState]) -> Columns:
+    pieces = [Text(f"{n} {standing.value}", style=colour_of(standing)) for standing, n in counts(nodes).items()]
     if stuck := sum(node.stuck and node.standing in UNDER_WAY for node in nodes):
-        line.append(f"{stuck} under way stuck", style=BAD_COLOUR)
-    return line
+        pieces.append(Text(f"{stuck} under way stuck", style=BAD_COLOUR))
+    return Columns(pieces, padding=(0, 3))
 
 
 def _bad(nodes: Sequence[NodeState]) -> list[Text]:
@@ -161,7 +159,7 @@ def _bad(nodes: Sequence[NodeState]) -> list[Text]:
     lines = []
     for (standing, words), hosts in worst[:WORST]:
         text = f"{len(hosts)} {standing.value}: {folded(hosts)}"
-        lines.append(_line(text + (f": {words}" if words else ""), BAD_COLOUR))
+        lines.append(_line(text + (f": {plain(words)}" if words else ""), BAD_COLOUR))
     if len(worst) > WORST:
         lines.append(_line(f"and {len(worst) - WORST} more reasons", BAD_COLOUR))
     return lines

@@ -11,13 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from contract.modes import Wanted
+from contract.request import printable
 from fleet.hosts import folded
 from fleet.operation import Operation, counts
 from fleet.plan import Plan
 from fleet.standing import BAD, GOOD, NodeState, Standing
 
 REASONS: Final = 8
+NARROW: Final = 100
 PIPE_WIDTH: Final = 1000
+LONGEST: Final = 400
 MARK: Final = "~"
 LESS_CERTAIN: Final = "speak only hltd's URLs and keep no journal: less certain"
 COLOURS: Final = {
@@ -35,7 +38,9 @@ BAD_COLOUR: Final = "bold red"
 
 def new_console() -> Console:
     """Returns a console for stdout; a pipe gets lines that are not cut."""
-    return Console(highlight=False) if sys.stdout.isatty() else Console(width=PIPE_WIDTH, highlight=False)
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    # Reasons and blockers are others' words: `[/b]` in them is no markup, `:x:` no picture.
+    return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
 def new_table(*headings: str, right: Iterable[str] = ()) -> Table:
@@ -56,6 +61,11 @@ def put(console: Console, shown: RenderableType) -> None:
         console.print(shown)
     for line in captured.get().splitlines():
         console.out(line.rstrip())
+
+
+def plain(words: str) -> str:
+    """Returns what a node says without letters that a terminal would obey."""
+    return printable(words, LONGEST)
 
 
 def direction(to: Wanted) -> str:
@@ -83,7 +93,7 @@ def show_result(console: Console, operation: Operation, nodes: Iterable[NodeStat
             by_words.setdefault("" if standing in GOOD else node.words, []).append(node.host)
         reasons = sorted(by_words.items(), key=lambda each: -len(each[1]))
         for words, hosts in reasons[:REASONS]:
-            table.add_row(str(len(hosts)), Text(standing.value, style=colour_of(standing)), folded(hosts), words)
+            table.add_row(str(len(hosts)), Text(standing.value, style=colour_of(standing)), folded(hosts), plain(words))
         if rest := [host for _, hosts in reasons[REASONS:] for host in hosts]:
             standing_words = Text(standing.value, style=colour_of(standing))
             table.add_row(str(len(rest)), standing_words, folded(rest), f"{len(reasons) - REASONS} more reasons")
@@ -97,18 +107,20 @@ def show_result(console: Console, operation: Operation, nodes: Iterable[NodeStat
 def show_plan(console: Console, made: Plan) -> None:
     """Prints the stages of a plan: who is asked, what must end, how long it may take, and what stays in HLT."""
     numbers = ("stage", "nodes", "jobs to end", "expected", "HLT after", "cores")
-    table = new_table(*numbers, "which", right=numbers)
+    narrow = console.width < NARROW
+    table = new_table(*numbers, *([] if narrow else ["which"]), right=numbers)
     for number, stage in enumerate(made.stages, 1):
         jobs = f"{stage.jobs}" + (f" + {stage.jobs_unknown} nodes?" if stage.jobs_unknown else "")
         cores = f"{stage.cores_after}" + (f" + {stage.cores_unknown} nodes?" if stage.cores_unknown else "")
         share = f"{stage.hlt_after} ({stage.hlt_after / made.nodes:.0%})"
-        table.add_row(
-            str(number), str(len(stage.hosts)), jobs, span(stage.expected_s), share, cores, folded(stage.hosts)
-        )
+        row = (str(number), str(len(stage.hosts)), jobs, span(stage.expected_s), share, cores)
+        table.add_row(*row, *([] if narrow else [folded(stage.hosts)]))
     asked = sum(len(stage.hosts) for stage in made.stages)
     before = f"{made.hlt_before} with {made.cores_before} cores are in HLT now"
     console.print(f"{asked} of {made.nodes} nodes {direction(made.to)}; {before}")
     put(console, table)
+    for number, stage in enumerate(made.stages if narrow else (), 1):
+        console.print(f"stage {number}: {folded(stage.hosts)}")
     _tell_expected(console, made)
     if already := sum(stage.already for stage in made.stages):
         console.print(f"{already} of them are there already, or on the way", style="dim")

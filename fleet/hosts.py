@@ -30,6 +30,7 @@ SIZES: Final = re.compile(r"\[(\d+)\]")
 BETWEEN: Final = re.compile(r"[,!&^\s]")
 RAISED: Final = (AssertionError, IndexError, ValueError)  # by its parser, besides its own errors
 RANGE: Final = re.compile(r"(\d+)-(\d+)(?:/0*([1-9]\d*))?")
+ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9._-]{0,252})(?::(\d{1,5}))?")
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
@@ -67,13 +68,13 @@ def expand_names(texts: Iterable[str]) -> list[str]:
         if not SET.fullmatch(text) or "/" in BRACKETS.sub("", text):
             raise BadHosts(f"{text[:60]!r}: not a set of nodes; write such as 'fu-c2f[01-40]-[01-08]' or @GROUP")
         if _most(text) > MOST:
-            raise BadHosts(f"{text[:60]}: means more than {MOST} nodes")
+            raise BadHosts(f"{text[:60]}: means more than {MOST} nodes; name fewer")
         try:
             found.update(NodeSet(text))
         except (NodeSetException, RangeSetException, GroupResolverError, GroupSourceError, *RAISED) as error:
             raise BadHosts(f"{text[:60]}: not a set of nodes ({error})") from error
         if len(found) > MOST:
-            raise BadHosts(f"{text[:60]}: that makes more than {MOST} nodes")
+            raise BadHosts(f"{text[:60]}: that makes more than {MOST} nodes; name fewer")
     hosts = [str(host) for host in found]
     if bad := [host for host in hosts if not NAME.fullmatch(host)]:
         raise BadHosts(f"{bad[0][:60]}: no host name: letters, digits, dots and dashes")
@@ -126,7 +127,7 @@ def read_places(path: Path) -> dict[str, Place]:
         words = line.partition("#")[0].split()
         if not words:
             continue
-        if not 2 <= len(words) <= 3 or not NAME.fullmatch(words[0]):
+        if not 2 <= len(words) <= 3 or not NAME.fullmatch(words[0]) or not _is_address(words[-1]):
             raise BadHosts(f"{path}:{number}: write it as `host appliance [address[:port]]`")
         if words[0] in places:
             raise BadHosts(f"{path}:{number}: {words[0]} stands there twice")
@@ -162,5 +163,10 @@ def _bounded(file: IO[bytes], where: str) -> str:
         raise BadHosts(f"{where}: not text; no list of nodes") from error
 
 
+def _is_address(text: str) -> bool:
+    found = ADDRESS.fullmatch(text)
+    return found is not None and 0 < int(found[1] or PORT) < 1 << 16
+
+
 def _with_port(address: str) -> str:
-    return address if ":" in address else f"{address}:{PORT}"
+    return address if re.search(r":\d+$", address) else f"{address}:{PORT}"

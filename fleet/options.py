@@ -13,17 +13,17 @@ import click
 from contract.errors import ConfigError
 from contract.modes import Wanted
 from fleet.hosts import Place, read_places
-from fleet.rollout import Ramp
+from fleet.rollout import Ramp, stage_sizes
 from fleet.selection import Choice
 
 STORE: Final = Path("~/.local/state/hltmode/fleet.sqlite")
 Command = TypeVar("Command", bound=Callable[..., Any])
 CODES: Final = (
-    "Exit codes: 0 every node is where it was wanted, 2 wrong usage or no node left, 4 another one has the operation "
-    "or some of the nodes, 5 the store can't be used, 10 some nodes are not, 11 some are still on their way, "
-    "12 stopped, too many were bad, 13 called off."
+    "Exit codes: 0 every node is where it was wanted, 2 wrong usage or no node left, 3 configuration, 4 another one "
+    "has the operation or some of the nodes, 5 the store or a source can't be used, 10 some nodes are not, 11 some "
+    "are still on their way, 12 stopped, too many were bad, 13 called off."
 )
-PLAIN_CODES: Final = "Exit codes: 0 shown, 2 wrong usage, 5 the store can't be used."
+PLAIN_CODES: Final = "Exit codes: 0 shown, 2 wrong usage, 3 configuration, 5 the store or a source can't be used."
 
 TO: Final = {"cloud": Wanted.CLOUD, "hlt": Wanted.HLT}
 
@@ -147,6 +147,8 @@ def of_order(command: Command) -> Command:
             bad_share=more.pop("stop_share"),
             bad_at_least=2,
         )
+        for text in ramp.stages:  # how they follow each other depends on how many nodes there are
+            stage_sizes(Ramp(stages=(text,)), 1)
         order = Order(prefer_idle=more.pop("prefer") == "idle", ramp=ramp, **given)
         return command(*arguments, order=order, **more)
 

@@ -123,28 +123,6 @@ def running(command: list[str]) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["exclude", "fu-9"], "fu-9: not in the file of nodes"),
-        (["exclude", "fu-[1-"], "not a set of nodes"),
-        (["exclude", "fu-1!fu-1"], "no node is named"),
-        (["exclude", "fu-[1-4]", "--ramp", "50%,10%"], "--ramp 10%"),
-        (["exclude", "fu-[1-100000]"], "means more than 10000 nodes"),
-        (["exclude", "fu-[1-99999999]"], "means more than 10000 nodes"),
-        (["exclude", "@$(id)"], "not a set of nodes"),
-        (["include", "fu-1", "--keep", "1"], "with the way to the cloud only"),
-        (["exclude", "fu-1", "--count", "1", "--percent", "5"], "not both"),
-        (["watch", "nobody"], "nobody: no such operation"),
-    ],
-)
-def test_what_makes_no_sense_is_said_in_a_line(fleet: Fleet, words: list[str], said: str) -> None:
-    done = fleet.run(*words)
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 def test_held_nodes_are_left_alone_and_a_plan_asks_nobody(fleet: Fleet) -> None:
     assert fleet.run("hold", "fu-2", "--who", "anna", "--reason", "new disk").returncode == 0
     shown = fleet.run("plan", "cloud", "fu-[1-3]", "--keep", "2")

@@ -12,7 +12,12 @@ import pytest
 from hltmode.main import cli
 
 ROOT = Path(__file__).parents[2]
-MANUALS = (ROOT / "README.md", ROOT / "docs" / "runbooks.md", ROOT / "docs" / "dashboards.md")
+MANUALS = (
+    ROOT / "README.md",
+    ROOT / "docs" / "runbooks.md",
+    ROOT / "docs" / "dashboards.md",
+    ROOT / "docs" / "fleet.md",
+)
 QUOTED = re.compile(r"`hltmode ([^`]+)`")
 BLOCK = re.compile(r"^```\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINE = re.compile(r"^(?:\.venv/bin/)?hltmode (.+?)(?:   .*)?$", re.MULTILINE)

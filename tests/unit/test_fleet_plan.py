@@ -104,7 +104,7 @@ def test_a_file_of_nodes_says_where_they_answer(tmp_path: Path) -> None:
     places = read_places(path)
     assert [place_of(f"fu-{n}", places).address for n in (1, 2, 3)] == ["fu-1:9000", "10.0.0.2:9000", "10.0.0.3:9001"]
     assert places["fu-3"].appliance == "bu-2"
-    for bad in ("fu-1\n", "fu-1 bu-1\nfu-1 bu-1\n", "-x bu-1\n"):
+    for bad in ("fu-1\n", "fu-1 bu-1\nfu-1 bu-1\n", "-x bu-1\n", "fu-1 bu-1 10.0.0.1:99999\n", "fu-1 bu-1 a:b\n"):
         path.write_text(bad)
         with pytest.raises(BadHosts, match=f"{path}:"):
             read_places(path)

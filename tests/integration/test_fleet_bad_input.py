@@ -1,0 +1,127 @@
+"""What operators get wrong: one line that names it, the documented exit code, at once and in bounded memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from hltmode.main import main
+
+ALONE = {  # what a file or an option may hold that makes no sense
+    "twice": b"fu-1 bu-1\nfu-1 bu-1\n",
+    "short": b"fu-1 bu-1\nfu-2\n",
+    "address": b"fu-1 bu-1 127.0.0.1:99999\n",
+    "rubbish": b"\xff\xfe\x00" * 100,
+    "empty": b"",
+    "control": b"\x01\x02\n",
+}
+
+
+def fleet(*words: str, store: Path | str = "/nonexistent", stdin: bytes = b"") -> Result:
+    """Runs `hltmode fleet` as the console does, so that an error is a line and an exit code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["hltmode", "fleet", *words])
+        patch.setenv("HLTMODE_FLEET_STORE", str(store))
+        patch.delenv("HLTMODE_FLEET_NODES", raising=False)
+        return CliRunner().invoke(click.Command("whole", callback=main), [], input=stdin)
+
+
+def told(done: Result, code: int, said: str) -> None:
+    assert done.exit_code == code, done.output
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1 or lines[0].startswith("Usage: ")  # click's own form of wrong usage
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["exclude"], 2, "no node is named"),
+        (["exclude", ""], 2, "no node is named"),
+        (["exclude", "fu-1!fu-1"], 2, "no node is named"),
+        (["exclude", "fu-[1-"], 2, "fu-[1-: not a set of nodes"),
+        (["exclude", "fu-9", "--nodes", "known"], 2, "fu-9: not in the file of nodes"),
+        (["nodes", "fu-[1-100000]"], 2, "means more than 10000 nodes"),
+        (["nodes", "a[1-99999999]"], 2, "means more than 10000 nodes"),
+        (["nodes", "a[1-99999999]!a[2-99999999]"], 2, "means more than 10000 nodes"),
+        (["nodes", "a[1-1000]-b[1-1000]"], 2, "means more than 10000 nodes"),
+        (["nodes", "fu-[1-9000]", "gu-[1-9000]"], 2, "that makes more than 10000 nodes"),
+        (["nodes", "@$(id)"], 2, "not a set of nodes"),
+        (["nodes", "a;b"], 2, "not a set of nodes"),
+        (["exclude", "fu-1", "--nodes", "twice"], 2, "twice:2: fu-1 stands there twice"),
+        (["exclude", "fu-1", "--nodes", "short"], 2, "short:2: write it as `host appliance [address[:port]]`"),
+        (["exclude", "fu-1", "--nodes", "address"], 2, "address:1: write it as"),
+        (["exclude", "fu-1", "--nodes", "rubbish"], 2, "rubbish: not text"),
+        (["exclude", "fu-1", "--nodes", "nowhere"], 2, "nowhere: cannot be read (No such file or directory)"),
+        (["exclude", "--hostfile", "rubbish"], 2, "rubbish: not text"),
+        (["exclude", "fu-1", "--token-file", "nowhere"], 3, "nowhere: cannot be read (No such file or directory)"),
+        (["exclude", "fu-1", "--token-file", "empty"], 3, "empty: holds no token"),
+        (["exclude", "fu-1", "--token-file", "control"], 3, "control: holds no token"),
+        (["exclude", "fu-1", "--token-file", "rubbish"], 3, "rubbish: cannot be read (not text)"),
+        (["exclude", "--from", "index", "--config", "nowhere"], 3, "nowhere: cannot be read"),
+        (["exclude", "fu-1", "--count", "1", "--percent", "5"], 2, "not both"),
+        (["include", "localhost", "--keep", "1", "--nodes", "nobody"], 2, "with the way to the cloud only"),
+        (["exclude", "fu-1", "--ramp", "1,soon"], 2, "--ramp soon: a number of nodes or a share"),
+        (["exclude", "fu-1", "--ramp", "0,100%"], 2, "--ramp 0: more than 0 wanted"),
+        (["exclude", "fu-1", "--resume", "op-1"], 2, "--resume op-1 knows its nodes"),
+        (["exclude", "--resume", "op-1"], 2, "op-1: no such operation"),
+        (["watch", "nobody"], 2, "nobody: no such operation"),
+        (["undo", "last"], 2, "last: no such operation"),
+    ],
+)
+def test_what_makes_no_sense_is_said_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], code: int, said: str
+) -> None:
+    for name, content in ALONE.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "known").write_text("fu-1 bu-1\n")
+    (tmp_path / "nobody").write_text("localhost bu-1 127.0.0.1:1\n")
+    monkeypatch.chdir(tmp_path)
+    told(fleet(*words, store=tmp_path / "fleet.sqlite"), code, said)
+
+
+@pytest.mark.parametrize("words", [["history"], ["watch", "last"], ["hold", "fu-1", "--reason", "x"]])
+def test_a_store_that_is_no_database_is_told(tmp_path: Path, words: list[str]) -> None:
+    store = tmp_path / "store"
+    store.write_bytes(b"no database at all, but long enough to be read as one " * 99)
+    told(fleet(*words, store=store), 5, f"{store}: cannot be used (file is not a database)")
+    told(fleet(*words, store=tmp_path), 5, f"{tmp_path}: cannot be used")
+
+
+def test_a_store_that_can_grow_no_more_is_told_and_nothing_is_half_there(tmp_path: Path) -> None:
+    store = tmp_path / "fleet.sqlite"
+    assert fleet("hold", "fu-1", "--reason", "new disk", store=store).exit_code == 0
+    hold = f"{sys.executable} -m hltmode fleet hold 'fu-[1-9000]' --reason x --store {store}"
+    full = subprocess.run(
+        ["/bin/sh", "-c", f"ulimit -f 200; exec {hold}"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (full.returncode, len(full.stderr.splitlines())) == (5, 1), full.stderr
+    assert f"{store}: cannot be written" in full.stderr
+    assert "1 released" in fleet("release", "fu-[1-9000]", store=store).stdout
+
+
+def test_endless_and_empty_stdin_are_told() -> None:
+    told(fleet("nodes", "-", stdin=b"a" * (17 << 20)), 2, "stdin: more than 16 MiB")
+    told(fleet("nodes", "-", stdin=b"# nobody\n"), 2, "no node is named")
+
+
+def test_a_shell_is_offered_verbs_and_operations(tmp_path: Path) -> None:
+    def offered(*words: str) -> list[str]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("_HLTMODE_COMPLETE", "bash_complete")
+            patch.setenv("COMP_WORDS", " ".join(["hltmode", "fleet", *words]))
+            patch.setenv("COMP_CWORD", str(len(words) + 1))
+            patch.setenv("HLTMODE_FLEET_STORE", str(tmp_path / "none.sqlite"))
+            patch.setattr(sys, "argv", ["hltmode"])
+            done = CliRunner().invoke(click.Command("whole", callback=main), [])
+        return [line.removeprefix("plain,") for line in done.stdout.split()]
+
+    assert {"resume", "retry", "release"} <= set(offered("re"))
+    assert offered("watch", "") == []  # no store, no operations, and none is made
+    assert not (tmp_path / "none.sqlite").exists()

@@ -55,9 +55,12 @@ def left_s(
     under_way = [node for node in nodes.values() if node.standing in UNDER_WAY]
     left = max((_rest_s(times, now_s - (node.asked_s or now_s), limit_s) for node in under_way), default=0.0)
     asked = sum(nodes[host].standing is not Standing.WAITING for host in order)
-    for size in stage_sizes(ramp, len(order)):
+    sizes = stage_sizes(ramp, len(order))
+    for size in sizes:
         if size > asked:
-            left += (ramp.pause_s if asked else 0.0) + (expected_s(times, size - asked) or 0.0)
+            more_s = expected_s(times, size - asked) or 0.0
+            begun = asked not in (0, *sizes)  # the rest of a stage goes along with those of it that are under way
+            left = max(left, more_s) if begun else left + (ramp.pause_s if asked else 0.0) + more_s
             asked = size
     return left
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.rude_clients import RUDE
 from contract.modes import Mode
 from contract.times import unix
 from switcher.view import Status
@@ -317,3 +318,12 @@ def test_a_signal_right_after_the_word_ready_ends_the_daemon_with_exit_0(node: N
     node.daemon.process.send_signal(number)
     assert node.daemon.process.wait(10) == 0
     assert "Traceback" not in node.log
+
+
+def test_rude_callers_are_worth_a_line_and_change_nothing(node: Node) -> None:
+    for rude in RUDE:
+        rude(node.port)
+        wait_for("the node answers the next one", node.status)
+        assert "Traceback" not in node.log, rude.__name__
+    assert node.requests() == []
+    assert node.mode is Mode.HLT

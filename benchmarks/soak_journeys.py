@@ -46,10 +46,11 @@ _MERGE: Final[tuple[dict[str, Any], ...]] = (
     {"print_bytes": 1 << 20},
 )
 _STATUS: Final[tuple[dict[str, Any], ...]] = (
-    *({"exit": 14}, {"exit": 66}, {"exit": 3}, {"behave": "crash"}),
+    *({"exit": 14}, {"exit": 66}, {"exit": 3}, {"behave": "crash", "exit": 2}),
     *({"behave": "hang"}, {"behave": "slow", "delay_s": 0.3}, {"print_bytes": 1 << 20}),
 )
-# A status that lies is left out: nothing could tell VMs that it denies.
+# A status that lies is left out, and so is one that crashes with exit 1, which means "not running" by contract: nothing
+# could tell VMs that it denies.
 TROUBLES: Final[Mapping[Wanted, Mapping[str, tuple[dict[str, Any], ...]]]] = {
     Wanted.CLOUD: {
         "job": _JOB,

@@ -16,7 +16,6 @@ from contract import lock
 from contract.config import NodeConfig, load
 from contract.errors import HltmodeError, Surroundings
 from switcher.entrance import Entrance
-from switcher.http_log import SERVER_LOG, CallersFault
 from switcher.node import Switcher
 
 log = logging.getLogger("switcher")
@@ -39,7 +38,6 @@ def run(path: Path | None, sets: tuple[str, ...], verbose: bool) -> None:
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    logging.getLogger(SERVER_LOG).addFilter(CallersFault())
     config = load(path, sets=sets)
     if not config.paths.watch_dir.is_dir():
         raise Surroundings(f"{config.paths.watch_dir}: no such folder; make it or set node.watch_dir")

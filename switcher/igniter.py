@@ -18,7 +18,8 @@ from switcher.states import Verb
 log = logging.getLogger(__name__)
 
 ROLE: Final = "igniter"
-KEPT_OUTPUT_BYTES: Final = 2048
+KEPT_OUTPUT_BYTES: Final = 16 << 10
+DIED: Final = b"Traceback (most recent call last)"  # a Python tool that dies of an exception exits with 1 as well
 
 # Exit codes of `status` (hltd contract: Igniter exit codes).
 STATUS_CODES: Final[dict[int, Said]] = {0: Said.RUNNING, 1: Said.NOT_RUNNING}
@@ -67,7 +68,10 @@ class Igniter:
             return IgniterSaid(verb, Said.ERROR, f"timed out after {limit_s:g} s and was killed")
         finally:
             self.now = ""
-        return meaning(verb, code, last_line(bytes(tail.output)))
+        words = last_line(bytes(tail.output))
+        if verb is Verb.STATUS and code == 1 and DIED in tail.output:
+            return IgniterSaid(verb, Said.ERROR, f"exit {code}, it died: {words}")
+        return meaning(verb, code, words)
 
     def find_orphans(self) -> None:
         """Finds calls of an earlier switcher that still run; VMs they started have other command lines.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,6 +151,33 @@ def test_a_cloud_tool_that_hangs_is_killed_with_its_children(new_node: Callable[
     wait_for("stop timed out", lambda: "cloud tool stop: timed out after 0.6 s and was killed" in node.log)
     node.wait_mode(Mode.HLT)
     wait_for("no call left", lambda: not list(working(node.paths.state_dir, "igniter")))
+
+
+DYING_TOOL = f"""
+if [ -e "$0.dies" ]; then exec {sys.executable} -S -E -c 'raise RuntimeError("no libvirt")'; fi
+case "$1" in
+start) : > "$0.up" ;;
+stop) rm -f "$0.up" ;;
+status) test -e "$0.up" ;;
+esac
+"""
+
+
+def test_a_cloud_tool_that_dies_of_an_exception_has_not_said_that_no_vm_runs(
+    new_node: Callable[..., Node], tmp_path: Path
+) -> None:
+    """Python ends with exit 1 then, which as an answer to `status` would mean "not running"."""
+    node = new_node(overlay={"igniter": {"command": script(tmp_path / "tool", DYING_TOOL)}})
+    node.start()
+    node.cgi("exclude")
+    wait_for("VMs up", lambda: node.status()["vms"] == "up")
+    (tmp_path / "tool.dies").touch()
+    node.cgi("include")
+    wait_for("the blocker", lambda: "exit 1, it died: RuntimeError: no libvirt" in node.status()["blocker"])
+    assert (node.mode, node.tokens("cloud")) == (Mode.DEACTIVATING_CLOUD, 4)
+    (tmp_path / "tool.dies").unlink()
+    (tmp_path / "tool.up").unlink()
+    node.wait_mode(Mode.HLT)
 
 
 def test_while_the_cloud_tool_is_asked_it_is_the_blocker(node: Node) -> None:

@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: install demo test kill servers check bench bench-switch bench-index soak dashboards preview lock clean
+.PHONY: install demo test kill servers check model diagrams bench bench-switch bench-index soak dashboards preview lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,8 @@ help:
 	@echo 'make kill          the switcher dies at every point of its journeys: takes about five minutes'
 	@echo 'make servers       fetches the servers that some tests need; without them they are left out'
 	@echo 'make check         format, lint, types, import rules'
+	@echo 'make model         the proof of the machine, one disturbance further than in CI: some minutes, 1 GiB'
+	@echo 'make diagrams      writes the table and diagram of transitions in docs/architecture.md anew'
 	@echo 'make bench         everything that is promised of the collector, measured: takes about two hours and a half'
 	@echo 'make bench-index   bytes of a document in the index, beside default mapping'
 	@echo 'make bench-switch  how fast and how frugal the switcher is, beside its promises'
@@ -48,6 +50,12 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+model: $(READY)
+	$(BIN)/python -m tests.model prove --bound 5
+
+diagrams: $(READY)
+	$(BIN)/python -m tests.model diagrams --write
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.everything --write docs/benchmarks.md

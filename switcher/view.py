@@ -108,6 +108,8 @@ def blocker(shot: Snapshot) -> str:
         return (shot.calling or "next try of the cloud tool") + trouble
     if state.position is Position.HLT and state.unproven:
         return (shot.calling or "the cloud tool's first answer") + trouble
+    if state.position is Position.HLT and state.waiting is not None:
+        return f"the BU's answer whether {state.waiting} goes on"
     return ""
 
 

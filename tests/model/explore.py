@@ -11,6 +11,7 @@ stays possible happens sooner or later, all fair ways then end there; and no fre
 
 from __future__ import annotations
 
+import gc
 import itertools
 import time
 from array import array
@@ -72,7 +73,7 @@ class Explorer:
         *,
         thorough: bool = False,
     ) -> None:
-        self.heart = Heart(promises.step)
+        self.heart = Heart(promises.step, promises.state)
         self._surroundings = Surroundings(self.heart)
         self._watcher = promises.Watcher(self.heart)
         self._progress = progress
@@ -86,7 +87,16 @@ class Explorer:
         self._free_to = array("i")
 
     def explore(self, bound: int) -> Explored:
-        """Visits everything that at most `bound` disturbances bring about."""
+        """Visits everything that at most `bound` disturbances bring about. Without a collector: nothing here dies."""
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return self._explore(bound)
+        finally:
+            if collects:
+                gc.enable()
+
+    def _explore(self, bound: int) -> Explored:
         layers: list[Layer] = []
         for disturbances in range(bound + 1):
             layer = self._layer(disturbances, bound - disturbances)

@@ -6,7 +6,7 @@ nothing:
 ids        Rules compare ids for equality, look at the first letters (moved by hand) and at the newest answer. So the
            journey under way is called `r`, or `hand-r` when a hand-moved token asked; a command file keeps its id while
            it lies on disk; a new request is always called `new`. What a repeated id does is asked in every state
-           by itself (`promises.repeated_ids`), for ids of any age.
+           by itself (`promises.state`), for ids of any age.
 answered   Only the newest answer, that of the journey under way and those of command files on disk are read by rules.
 words      `trouble`, reasons and names decide nothing.
 errors     Compared with STOP_AGAIN_EVERY (modulo) and LASTING_ERRORS only, which are made 2 here; otherwise they only
@@ -53,6 +53,9 @@ PUBLISH, MOVE, IGNITE, CHECK, BEGIN, REFUSE, TELL, ASK, WAKE = range(9)
 Order = tuple[int, int]
 
 
+Broken = str
+
+
 class Facts(NamedTuple):
     """What the model needs to know of a state, looked up instead of computed."""
 
@@ -60,6 +63,7 @@ class Facts(NamedTuple):
     may_work: tuple[int, ...]
     runs: tuple[int, ...]
     ended: int
+    broken: Broken | None
 
 
 class Transition(NamedTuple):
@@ -71,18 +75,18 @@ class Transition(NamedTuple):
     effects: tuple[Effect, ...]
 
 
-Broken = str
 Judge = Callable[[State, Event, State, tuple[Effect, ...]], Broken | None]
+StateJudge = Callable[[State], Broken | None]
 
 
 class Heart:
-    """The states met so far and the steps between them. `judge` looks at each step once."""
+    """The states met so far and the steps between them; each step and each state is judged once."""
 
-    def __init__(self, judge: Judge) -> None:
+    def __init__(self, judge: Judge, judge_state: StateJudge) -> None:
         self.states: list[State] = []
         self.facts: list[Facts] = []
         self.transitions: list[Transition] = []
-        self._judge = judge
+        self._judge, self._judge_state = judge, judge_state
         self._numbers: dict[State, int] = {}
         self._events: dict[Event, int] = {}
         self._steps: dict[int, tuple[int, tuple[Order, ...], Broken | None]] = {}
@@ -100,6 +104,7 @@ class Heart:
                     tuple(ref.number for ref in may_work(state)),
                     tuple(run.ref.number for run in state.runs),
                     sum(run.ref.number for run in state.runs if run.ended),
+                    self._judge_state(state),
                 )
             )
         return found
@@ -135,6 +140,7 @@ class Heart:
         after, effects = machine.step(before, event)
         broken = self._judge(before, event, after, effects)
         number = self.number(after)
+        broken = broken or self.facts[number].broken
         self.transitions.append(Transition(heart, event, number, effects))
         orders = [] if mode(after) is mode(before) else [(PUBLISH, MODES[mode(after)].code)]
         orders += [order for effect in effects for order in _orders(effect)]

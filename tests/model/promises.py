@@ -3,12 +3,12 @@
 Each answer is the number of a broken promise and what broke it, or None.
 
 1. A core is never owned twice.                  `world`: jobs and virtual machines; `tests.model.shell`: each `start`
-2. The last accepted request wins.               `step`: wanted, repeated ids; `shell`: tokens moved by hand long ago
+2. The last accepted request wins.               `step`: wanted; `state`: repeated ids; `shell`: old moves by hand
 3. No request is lost.                           `step`: remembered and answered
 4. Mode file and journal.                        `world`: the mode file; `step`: records
 5. Tokens come back.                             `world`: none is left where it does not belong
 6. Runs are joined once.                         `shell`: each start of a run
-7. Progress.                                     `world`: blocker and stuck clock; `tests.model.explore`: arrival
+7. Progress.                                     `world`: blocker, stuck clock; `tests.model.explore`: arrival
 """
 
 from __future__ import annotations
@@ -49,14 +49,24 @@ STUCK_CLOCK: Final = CLOCK_OF[Timer.STUCK]
 
 def step(before: State, event: Event, after: State, effects: tuple[Effect, ...]) -> str | None:
     """Returns the promise that a step of the machine breaks, None when it breaks none."""
-    for question in (_shape, _wanted, _remembered, _answered, _journal, _bells, _ends, repeated_ids):
+    for question in (_asks_once, _wanted, _remembered, _answered, _journal, _bells, _ends):
         broken = question(before, event, after, effects)
         if broken is not None:
             return broken
     return None
 
 
-def _shape(_before: State, _event: Event, after: State, effects: tuple[Effect, ...]) -> str | None:
+def state(at: State) -> str | None:
+    """Returns the promise that a state of the machine breaks, None when it breaks none."""
+    return _shape(at) or _stuck(at) or _repeated_ids(at)
+
+
+def _asks_once(_before: State, _event: Event, _after: State, effects: tuple[Effect, ...]) -> str | None:
+    asked = sum(isinstance(effect, Ignite) for effect in effects)
+    return "the cloud tool is asked twice at once" if asked > 1 else None
+
+
+def _shape(after: State) -> str | None:
     numbers = [run.ref.number for run in after.runs]
     if len(set(numbers)) < len(numbers):
         return "6: a run is at work twice"
@@ -66,8 +76,13 @@ def _shape(_before: State, _event: Event, after: State, effects: tuple[Effect, .
         return "2: the journey under way does not lead where the node is wanted"
     if after.position is Position.HLT and not after.unproven and after.vms is not Vms.DOWN:
         return "1: the node is in HLT though it does not hold its VMs for down"
-    if sum(isinstance(effect, Ignite) for effect in effects) > 1:
-        return "the cloud tool is asked twice at once"
+    return None
+
+
+def _stuck(after: State) -> str | None:
+    rung, _ = machine.step(after, Woke(Timer.STUCK))
+    if rung.stuck is not (mode(after) in BETWEEN or after.stuck):
+        return "7: the clock rang and the node does not say that it is stuck"
     return None
 
 
@@ -113,7 +128,7 @@ def _answered(before: State, event: Event, after: State, effects: tuple[Effect, 
     return None
 
 
-def repeated_ids(_before: State, _event: Event, after: State, _effects: tuple[Effect, ...]) -> str | None:
+def _repeated_ids(after: State) -> str | None:
     """An id that was heard before, however long ago, changes nothing and is told when something newer has come."""
     accepted = [answer for answer in after.answered if answer.verdict is Verdict.ACCEPTED]
     for verdict in (Verdict.ACCEPTED, Verdict.ALREADY, Verdict.REFUSED):
@@ -189,14 +204,11 @@ def _ends(before: State, _event: Event, after: State, effects: tuple[Effect, ...
 
 
 def _bells(before: State, event: Event, after: State, effects: tuple[Effect, ...]) -> str | None:
-    """A mode in between gets its clock, the clock sets `stuck`, and only a deadline brings signals."""
+    """A mode in between gets its clock, and only a deadline brings signals."""
     between = mode(after) in BETWEEN
     set_anew = any(isinstance(effect, Wake) and effect.timer is Timer.STUCK for effect in effects)
     if between and (mode(before) is not mode(after) or isinstance(event, Started)) and not set_anew:
         return "7: nobody will say that the node is stuck"
-    rung, _ = machine.step(after, Woke(Timer.STUCK))
-    if rung.stuck is not (between or after.stuck):
-        return "7: the clock rang and the node does not say that it is stuck"
     signals = any(isinstance(effect, TellJobs) and effect.told is Told.TERMINATE for effect in effects)
     if signals and (after.switch is None or after.switch.deadline_s is None):
         return "7: jobs are killed for a request that has no deadline"
@@ -222,40 +234,40 @@ class Watcher:
         facts = self.heart.facts[world.heart]
         if world.published != facts.mode:
             return "4: the mode file does not hold the mode"
-        state = self.heart.states[world.heart]
-        if not world.hand and _out_of_place(state, world):
-            return f"5: {world.in_cloud} of {TOKENS} core tokens are in the cloud folder in {state.position.value}"
-        if mode(state) in BETWEEN and not world.clocks & STUCK_CLOCK:
+        at = self.heart.states[world.heart]
+        if not world.hand and _out_of_place(at, world):
+            return f"5: {world.in_cloud} of {TOKENS} core tokens are in the cloud folder in {at.position.value}"
+        if mode(at) in BETWEEN and not world.clocks & STUCK_CLOCK:
             return "7: the clock that says stuck is not set"
-        if self._silent(state, world):
+        if self._silent(at, world):
             return "7: the node waits in silence"
         return None
 
-    def _silent(self, state: State, world: World) -> bool:
+    def _silent(self, at: State, world: World) -> bool:
         key = (world.heart, world.call, world.jobs, world.work)
         known = self._blockers.get(key)
         if known is None:
-            known = self._blockers[key] = not_resting(state) and not blocker(_shown(state, world))
+            known = self._blockers[key] = not_resting(at) and not blocker(_shown(at, world))
         return known
 
 
-def not_resting(state: State) -> bool:
+def not_resting(at: State) -> bool:
     """Returns whether the node waits for something."""
     return (
-        mode(state) in BETWEEN
-        or state.switch is not None
-        or (state.position is Position.CLOUD and state.vms is not Vms.UP)
-        or (state.position is Position.HLT and state.unproven)
+        mode(at) in BETWEEN
+        or at.switch is not None
+        or (at.position is Position.CLOUD and at.vms is not Vms.UP)
+        or (at.position is Position.HLT and (at.unproven or at.waiting is not None))
     )
 
 
-def _out_of_place(state: State, world: World) -> bool:
-    return (state.position is Position.HLT and world.in_cloud > 0) or (
-        state.position is Position.CLOUD and world.in_cloud < TOKENS
+def _out_of_place(at: State, world: World) -> bool:
+    return (at.position is Position.HLT and world.in_cloud > 0) or (
+        at.position is Position.CLOUD and world.in_cloud < TOKENS
     )
 
 
-def _shown(state: State, world: World) -> Snapshot:
+def _shown(at: State, world: World) -> Snapshot:
     verb = CALLS[world.call]
     runs = tuple(
         RunView(number=run, told="", ended=False, jobs=(run,) if world.jobs & run else ())
@@ -263,7 +275,7 @@ def _shown(state: State, world: World) -> Snapshot:
         if world.work & run
     )
     return Snapshot(
-        state=state,
+        state=at,
         timeline=Timeline(mode_since=_THEN, boot_id="boot"),
         runs=runs,
         calling=f"cloud tool {verb.value}" if verb else "",
@@ -272,21 +284,21 @@ def _shown(state: State, world: World) -> Snapshot:
 
 def arrived(heart: Heart, world: World) -> bool:
     """Returns whether the node is where it is wanted, with the right virtual machines, tokens and run."""
-    state = heart.states[world.heart]
-    if world.life != SERVES or state.switch is not None or world.files or world.ends:
+    at = heart.states[world.heart]
+    if world.life != SERVES or at.switch is not None or world.files or world.ends:
         return False
-    if world.published != MODES[mode(state)].code:
+    if world.published != MODES[mode(at)].code:
         return False
-    if state.wanted is Wanted.CLOUD:
+    if at.wanted is Wanted.CLOUD:
         return (
-            state.position is Position.CLOUD
-            and (state.vms, world.vms, world.in_cloud, world.jobs) == (Vms.UP, True, TOKENS, 0)
-            and not state.unproven
+            at.position is Position.CLOUD
+            and (at.vms, world.vms, world.in_cloud, world.jobs) == (Vms.UP, True, TOKENS, 0)
+            and not at.unproven
         )
     return (
-        state.position is Position.HLT
-        and (state.vms, world.vms, world.in_cloud) == (Vms.DOWN, False, 0)
-        and not state.unproven
+        at.position is Position.HLT
+        and (at.vms, world.vms, world.in_cloud) == (Vms.DOWN, False, 0)
+        and not at.unproven
         and _newest_works(world)
     )
 

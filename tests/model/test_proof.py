@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.model.explore import Explored, Explorer
+from tests.model import diagram
+from tests.model.explore import Explored
 from tests.model.faults import FOUND, SEEDED, Fault, seeded
-from tests.model.firsts import every_first
-from tests.model.heart import small_counts
+from tests.model.proof import explored_for_ci, shortest_story
 from tests.model.story import told
 
-CI_BOUND = 4
-FAULTS_BOUND = 3
 LONGEST_STORY = 12
 
 pytestmark = [pytest.mark.xdist_group("model"), pytest.mark.timeout(900)]
@@ -19,8 +17,7 @@ pytestmark = [pytest.mark.xdist_group("model"), pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def explored() -> Explored:
-    with small_counts():
-        return Explorer(every_first).explore(CI_BOUND)
+    return explored_for_ci()
 
 
 def test_every_promise_is_kept_in_every_world_within_the_bound(explored: Explored) -> None:
@@ -28,21 +25,17 @@ def test_every_promise_is_kept_in_every_world_within_the_bound(explored: Explore
     assert explored.worlds > 100_000
 
 
+def test_the_manual_shows_the_transitions_that_there_are(explored: Explored) -> None:
+    text = diagram.MANUAL.read_text()
+    assert diagram.in_manual(text, diagram.section(explored)) == text, "stale: make diagrams"
+
+
 @pytest.mark.parametrize("fault", [*SEEDED, *FOUND], ids=lambda fault: fault.name)
 def test_a_fault_is_found_and_told_in_a_short_story(fault: Fault) -> None:
-    with small_counts(), seeded(fault):
+    with seeded(fault):
         story = shortest_story()
     assert f"promise {fault.promise} is broken" in story, story
     assert len(story.splitlines()) <= LONGEST_STORY, story
-
-
-def shortest_story() -> str:
-    """Returns the story with the fewest disturbances."""
-    for bound in range(FAULTS_BOUND + 1):
-        found = Explorer(every_first).explore(bound)
-        if found.violations:
-            return told(found.heart, found.violations[0])
-    return "nothing was found"
 
 
 def test_there_is_a_fault_for_every_promise() -> None:

@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: install demo test kill servers check model diagrams bench bench-switch bench-index soak dashboards preview lock clean
+.PHONY: install demo test kill servers check model diagrams bench bench-fleet bench-switch bench-index soak dashboards preview lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo 'make model         the proof of the machine, one disturbance further than in CI: some minutes, 1 GiB'
 	@echo 'make diagrams      writes the table and diagram of transitions in docs/architecture.md anew'
 	@echo 'make bench         everything that is promised of the collector, measured: takes about two hours and a half'
+	@echo 'make bench-fleet   the fleet tool against 1500 simulated nodes: its truth, speed and cost; about half an hour'
 	@echo 'make bench-index   bytes of a document in the index, beside default mapping'
 	@echo 'make bench-switch  how fast and how frugal the switcher is, beside its promises'
 	@echo 'make soak          a thousand journeys in one daemon while the world misbehaves: takes about half an hour'
@@ -59,6 +60,9 @@ diagrams: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.everything --write docs/benchmarks.md
+
+bench-fleet: $(READY)
+	$(BIN)/python -m benchmarks.fleet
 
 bench-index: $(READY)
 	$(BIN)/python -m benchmarks.index_size

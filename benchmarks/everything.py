@@ -35,6 +35,7 @@ RUNS: Final[dict[str, tuple[str, ...]]] = {
     "index_size": (),
     "history_at_scale": (),
     "panel_load": ("--minutes", "5"),
+    "fleet": (),
 }
 HEAD: Final = """\
 # Benchmarks

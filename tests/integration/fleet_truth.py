@@ -86,6 +86,7 @@ class Operation(NamedTuple):
     id: str
     to: str
     limit_s: float
+    created_s: float
     verdict: str | None
     nodes: dict[str, Kept]
 
@@ -140,7 +141,7 @@ def _read(connection: sqlite3.Connection) -> Iterator[Operation]:
         rows = connection.execute("SELECT host, body FROM nodes WHERE operation = ?", (name,)).fetchall()
         said = json.loads(body)
         nodes = {host: json.loads(node) for host, node in rows}
-        yield Operation(name, said["to"], said["limit_s"], said.get("verdict"), nodes)
+        yield Operation(name, said["to"], said["limit_s"], said["created_s"], said.get("verdict"), nodes)
 
 
 def wrongs(truth: Mapping[str, Told], operation: Operation) -> list[str]:

@@ -72,7 +72,7 @@ def _figures(done: list[Mixed], nodes: int) -> list[Figure]:
     return [
         Figure("nodes told wrongly", 0, wrong, "", f"{len(done)} random mixes of faults, {nodes} nodes each: {every}"),
         Figure("asked under a second id", 0, sum(len(each.twice) for each in done), "", "by what the nodes have heard"),
-        Figure("all nodes asked", 3, max(each.asked_s for each in done), "s", "worst mix, from the operation's beginning"),
+        Figure("all nodes asked", 3, max(each.asked_s for each in done), "s", "worst mix, since the operation began"),
         Figure("memory of the tool", 150, max(each.cost.memory_mib for each in done), "MiB", "resident, worst mix"),
         Figure(
             "CPU of the tool", 1, dearest.cost.cores, "cores",

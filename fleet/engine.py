@@ -64,7 +64,7 @@ class Engine:
         self._failures: dict[str, int] = {}
         self._next_s: dict[str, float] = {}
         self._visits: dict[str, asyncio.Task[None]] = {}
-        self._visited_s: dict[str, tuple[float, float]] = {}  # begin and end of the last visit
+        self._visited_s: dict[str, float] = {}  # when the last visit began that has ended
         self._changed: dict[str, NodeState] = {}
         self._saved = asyncio.Event()
         self._asked_off_s = 0.0
@@ -118,7 +118,7 @@ class Engine:
         for host, node in self.nodes.items():
             if node.standing not in UNDER_WAY or host in self._visits:
                 continue
-            if self._late(node, now_s):
+            if self._late(node):
                 self._step(host, Late())
             elif now_s >= self._next_s.get(host, 0.0) or self._is_over_time(node, now_s):
                 self._start(host, every_s)
@@ -144,11 +144,9 @@ class Engine:
     def _is_over_time(self, node: NodeState, now_s: float) -> bool:
         return now_s > self._ends_s(node)
 
-    def _late(self, node: NodeState, now_s: float) -> bool:
-        """Returns whether its time is over and a look since then, or one that got no answer, has not ended it."""
-        began_s, ended_s = self._visited_s.get(node.host, (0.0, 0.0))
-        ends_s = self._ends_s(node)
-        return now_s > ends_s and (began_s > ends_s or (node.silent and ended_s > ends_s))
+    def _late(self, node: NodeState) -> bool:
+        """Returns whether its time is over, and a look that began since then has not ended it."""
+        return self._visited_s.get(node.host, 0.0) > self._ends_s(node)
 
     def _start(self, host: str, every_s: float) -> None:
         task = asyncio.create_task(self._visit(host, every_s))
@@ -173,12 +171,12 @@ class Engine:
         except Exception as error:
             log.exception("%s: the tool itself failed", host)
             self._step(host, NoAnswer(f"the tool itself failed: {type(error).__name__}: {error}"))
-        node, ended_s = self.nodes[host], self._now_s()
+        node = self.nodes[host]
         failures = self._failures[host] = self._failures.get(host, 0) + 1 if node.silent else 0
         again_s = min(AGAIN_LAST_S, AGAIN_FIRST_S * 2.0 ** min(failures, 8))
         wait_s = again_s if node.standing is Standing.ASKED else every_s
-        self._next_s[host] = ended_s + wait_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-        self._visited_s[host] = (began_s, ended_s)
+        self._next_s[host] = self._now_s() + wait_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+        self._visited_s[host] = began_s
 
     async def _look_and_ask(self, host: str) -> None:
         """Looks at a node, and asks one that answers and has not heard: the same id is one request."""

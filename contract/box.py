@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from contract.beneath import read_file
 from contract.errors import Unreadable
 from contract.modes import MODE_OF_CLOUD_STATE, Mode, Vms
 from contract.times import unix
@@ -135,12 +136,9 @@ def read_box(path: Path, *, attempts: int = 4, pause_s: float = 0.02) -> Box | B
     """
     for left in reversed(range(attempts)):
         try:
-            with path.open("rb") as file:
-                content = file.read(LARGEST_BYTES + 1)
+            content = read_file(path, LARGEST_BYTES)
         except OSError as error:
             raise Unreadable(f"{path}: no box file to read ({error.strerror})") from error
-        if len(content) > LARGEST_BYTES:
-            raise Unreadable(f"{path}: larger than {LARGEST_BYTES} bytes; not a box file")
         try:
             return parse_box(content, str(path))
         except Unreadable:
@@ -153,7 +151,7 @@ def read_box(path: Path, *, attempts: int = 4, pause_s: float = 0.02) -> Box | B
 def write_box(path: Path, box: Box | BuBox) -> None:
     """Writes `box` in place: the BU sees a close after a write, and never sees a rename. Raises OSError."""
     content = msgspec.json.format(msgspec.json.encode(box), indent=1)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
     try:
         os.pwrite(descriptor, content, 0)
         os.ftruncate(descriptor, len(content))

@@ -6,8 +6,10 @@ Looking is level-triggered, so a lost notification costs time but never a reques
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,7 +89,7 @@ def take(paths: NodePaths, name: str) -> Command | None:
         if name == command:
             (paths.watch_dir / name).rename(taken)
             sync_folder(paths.watch_dir)  # after a power cut it must not come back as another request
-        content, stat = _read(taken)
+        content, found = _read(taken)
     except OSError as error:
         if not isinstance(error, FileNotFoundError):
             log.error("%s: command file can't be taken (%s)", paths.watch_dir / name, error.strerror)
@@ -97,7 +99,7 @@ def take(paths: NodePaths, name: str) -> Command | None:
     try:
         said = _said(content)
         request = Request(
-            id=said.id or f"file-{stat.st_ino}-{stat.st_ctime_ns}",
+            id=said.id or f"file-{found.st_ino}-{found.st_ctime_ns}",
             to=Wanted.HLT if command == "include" else Wanted.CLOUD,
             who=said.who or "file",
             reason=said.reason,
@@ -129,7 +131,10 @@ def drop(path: Path) -> None:
 def _read(path: Path) -> tuple[bytes, os.stat_result]:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        return os.read(descriptor, LARGEST_COMMAND_BYTES + 1), os.fstat(descriptor)
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        return os.read(descriptor, LARGEST_COMMAND_BYTES + 1), found
     finally:
         os.close(descriptor)
 

@@ -278,7 +278,7 @@ class Switcher:
     def _mend_mode(self) -> None:
         """Writes the mode file again when somebody has removed it or written over it."""
         try:
-            right = self.paths.mode.is_file() and read_mode(self.paths.mode) is mode(self._state)
+            right = read_mode(self.paths.mode) is mode(self._state)
         except Unreadable:
             right = False
         if not right:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
-import stat
 from pathlib import Path
 from typing import IO, Final
 
 import msgspec
 
+from contract.beneath import held, make_empty, read_file
 from contract.durable import replace_durably
 from contract.paths import MARKERS, NodePaths, RunRef, run_name
 
@@ -19,7 +18,7 @@ log = logging.getLogger(__name__)
 STOP_FILE: Final = "CMSSW_STOP"
 FINISHED: Final = ("complete", "abortcomplete")
 KEPT_OUTPUTS: Final = 400
-LARGEST_BYTES: Final = 1 << 16
+LARGEST_BYTES: Final = 64 << 10
 
 
 class StopFile(msgspec.Struct, frozen=True):
@@ -42,48 +41,53 @@ def prepare(paths: NodePaths, ref: RunRef) -> None:
     """Makes the run directory ready for jobs, whatever was left of an earlier time. Raises OSError."""
     folder = paths.run_dir(ref.number)
     announced = paths.watch_dir / f"{run_name(ref.number)}_{ref.bu}"
-    if ref.bu and announced.is_dir() and not folder.exists():
+    if ref.bu and announced.is_dir() and not announced.is_symlink() and not os.path.lexists(folder):
         announced.rename(folder)
     folder.mkdir(exist_ok=True)
-    for stop in folder.glob(f"{STOP_FILE}*"):
-        stop.unlink(missing_ok=True)
+    with held(folder) as inside:
+        for stop in inside.glob(f"{STOP_FILE}*"):
+            stop.unlink(missing_ok=True)
     mark(paths, ref.number, "starting")
 
 
 def mark(paths: NodePaths, number: int, marker: str) -> None:
     """Leaves exactly one marker file, `marker`, in the run directory; a directory that vanished needs none."""
     folder = paths.run_dir(number)
-    present = [folder / name for name in MARKERS if name != marker and (folder / name).exists()]
     try:
-        if present:
-            present[0].rename(folder / marker)
-        else:
-            (folder / marker).touch()
-        for other in present[1:]:
-            other.unlink(missing_ok=True)
-    except FileNotFoundError:
-        log.warning("%s: vanished; it can't be marked %s", folder, marker)
+        with held(folder) as inside:
+            present = [inside / name for name in MARKERS if name != marker and os.path.lexists(inside / name)]
+            if present:
+                present[0].rename(inside / marker)
+            make_empty(inside / marker)
+            for other in present[1:]:
+                other.unlink(missing_ok=True)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        log.warning("%s: %s; it can't be marked %s", folder, error.strerror, marker)
 
 
 def is_finished(paths: NodePaths, name: str) -> bool:
     """Returns whether the run directory `name` holds a run that has ended here."""
-    return any((paths.watch_dir / name / marker).exists() for marker in FINISHED)
+    return any(os.path.lexists(paths.watch_dir / name / marker) for marker in FINISHED)
 
 
 def tell_last_lumisection(paths: NodePaths, number: int, last: int, *, again: bool) -> None:
     """Writes CMSSW_STOP; one that is there stays, unless `again`. A directory that vanished is made for it."""
     folder = paths.run_dir(number)
     folder.mkdir(exist_ok=True)
-    stop = folder / STOP_FILE
-    if again or not stop.exists():
-        replace_durably(stop, msgspec.json.encode(StopFile(last)))
+    with held(folder) as inside:
+        stop = inside / STOP_FILE
+        told = again or not stop.is_file() or stop.is_symlink()
+        if told:
+            replace_durably(stop, msgspec.json.encode(StopFile(last)))
+    if told:
         log.info("run %d: jobs end after lumisection %d", number, last)
 
 
 def read_stop(paths: NodePaths, number: int) -> int | None:
     """Returns the last lumisection of CMSSW_STOP, None without one."""
     try:
-        return msgspec.json.decode(_small_file(paths.run_dir(number) / STOP_FILE), type=StopFile).lastLS
+        with held(paths.run_dir(number)) as inside:
+            return msgspec.json.decode(read_file(inside / STOP_FILE, LARGEST_BYTES), type=StopFile).lastLS
     except (OSError, msgspec.MsgspecError):
         return None
 
@@ -91,7 +95,8 @@ def read_stop(paths: NodePaths, number: int) -> int | None:
 def read_queue_status(paths: NodePaths, number: int) -> QueueStatus:
     """Returns what the merge script of a run says, the unknown form when it says nothing."""
     try:
-        content = _small_file(paths.run_dir(number) / "open" / "queue_status.jsn")
+        with held(paths.run_dir(number)) as inside, held(inside / "open") as status:
+            content = read_file(status / "queue_status.jsn", LARGEST_BYTES)
         return msgspec.json.decode(content, type=QueueStatus)
     except (OSError, msgspec.MsgspecError):
         return QueueStatus()
@@ -126,17 +131,6 @@ def _newest_output(folder: Path, name: str) -> IO[bytes]:
     for old in sorted(folder.iterdir(), key=_age)[:-KEPT_OUTPUTS]:
         old.unlink(missing_ok=True)
     return (folder / f"{name}.log").open("wb")
-
-
-def _small_file(path: Path) -> bytes:
-    """Returns what a regular file holds, if that is not much. Raises OSError; others may put anything there."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "no regular file", str(path))
-        return os.read(descriptor, LARGEST_BYTES)
-    finally:
-        os.close(descriptor)
 
 
 def _age(path: Path) -> float:

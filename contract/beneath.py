@@ -1,0 +1,57 @@
+"""Files in folders where others may write: opened without following links, without waiting, and never without end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[Path]:
+    """Yields a path that means this very folder, whatever is put in its place meanwhile; a link is no folder.
+
+    Raises OSError, and has those from within name `folder`.
+    """
+    descriptor = os.open(folder, DIRECTORY)
+    through = f"/proc/self/fd/{descriptor}"
+    try:
+        yield Path(through)
+    except OSError as error:
+        for name in ("filename", "filename2"):
+            if str(getattr(error, name, "")).startswith(through):
+                setattr(error, name, str(getattr(error, name)).replace(through, str(folder), 1))
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def read_file(path: Path, largest_bytes: int) -> bytes:
+    """Returns what the regular file at `path` holds. Raises OSError, also for a link, a pipe, or more than that."""
+    descriptor = os.open(path, READING)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        content = b""
+        while chunk := os.read(descriptor, largest_bytes + 1 - len(content)):
+            content += chunk
+    finally:
+        os.close(descriptor)
+    if len(content) > largest_bytes:
+        raise OSError(errno.EFBIG, f"larger than {largest_bytes} bytes", str(path))
+    return content
+
+
+def make_empty(path: Path) -> None:
+    """Leaves an empty file at `path`; a link that stands there goes, and what it points to stays. Raises OSError."""
+    with suppress(FileNotFoundError):
+        if stat.S_ISREG(path.lstat().st_mode):
+            return
+        path.unlink()
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))

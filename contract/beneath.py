@@ -34,18 +34,24 @@ def held(folder: Path) -> Iterator[Path]:
 
 def read_file(path: Path, largest_bytes: int) -> bytes:
     """Returns what the regular file at `path` holds. Raises OSError, also for a link, a pipe, or more than that."""
+    content = read_beginning(path, largest_bytes + 1)
+    if len(content) > largest_bytes:
+        raise OSError(errno.EFBIG, f"larger than {largest_bytes} bytes", str(path))
+    return content
+
+
+def read_beginning(path: Path, most_bytes: int) -> bytes:
+    """Returns the first bytes of the regular file at `path`. Raises OSError, also for a link or a pipe."""
     descriptor = os.open(path, READING)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "no regular file", str(path))
         content = b""
-        while chunk := os.read(descriptor, largest_bytes + 1 - len(content)):
+        while chunk := os.read(descriptor, most_bytes - len(content)):
             content += chunk
+        return content
     finally:
         os.close(descriptor)
-    if len(content) > largest_bytes:
-        raise OSError(errno.EFBIG, f"larger than {largest_bytes} bytes", str(path))
-    return content
 
 
 def make_empty(path: Path) -> None:

@@ -17,6 +17,7 @@ from contract.beneath import read_file
 from contract.errors import Unreadable
 from contract.modes import MODE_OF_CLOUD_STATE, Mode, Vms
 from contract.times import unix
+from contract.undecodable import UNDECODABLE
 
 VERSION: Final = 5
 LARGEST_BYTES: Final = 1 << 20
@@ -125,7 +126,7 @@ def parse_box(content: bytes, where: str) -> Box | BuBox:
         if "usedRamdisk" in fields:
             return msgspec.json.decode(content, type=BuBox)
         return msgspec.json.decode(content, type=Box)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise Unreadable(f"{where}: not a box file ({error})") from error
 
 

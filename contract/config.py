@@ -211,7 +211,7 @@ def read_table(path: Path, option: str = "--config") -> Table:
             return tomllib.load(file)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); name another with {option}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of which not all are TOMLDecodeErrors: numbers, dates, UTF-8
         raise ConfigError(f"{path}: not TOML: {error}") from error
 
 
@@ -222,7 +222,7 @@ def _overlay(table: Table, section: str, key: str, text: str, source: str) -> No
         raise ConfigError(f"{source}: {section} is not a section")
     try:
         inner[key] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         inner[key] = text
 
 

@@ -14,13 +14,23 @@ Exit 2 is click's own, for wrong usage.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+LONGEST_MESSAGE: Final = 1500
 
 
 class HltmodeError(Exception):
-    """Root of the tree; `exit_code` is what the command line ends with."""
+    """Root of the tree; `exit_code` is what the command line ends with.
+
+    Whatever a file or a caller has put into a message, it stays one line that does nothing to a terminal or log.
+    """
 
     exit_code: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        words = super().__str__()
+        shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in words[: LONGEST_MESSAGE + 1])
+        return shown if len(words) <= LONGEST_MESSAGE else f"{shown[:LONGEST_MESSAGE]}…"
 
 
 class ConfigError(HltmodeError):

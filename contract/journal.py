@@ -16,6 +16,7 @@ import msgspec
 from contract.durable import sync_folder
 from contract.errors import Unreadable
 from contract.modes import Mode, Vms, Wanted
+from contract.undecodable import UNDECODABLE
 
 # Of a switch; the first four on the way to the cloud, the others on the way back.
 PHASES: Final = ("check", "drain", "hand_over", "start_vms", "stop_vms", "take_back")
@@ -135,7 +136,7 @@ class Journal:
         for line in reversed(tail[:whole].splitlines()):
             try:
                 return _decoder.decode(line).seq
-            except msgspec.MsgspecError:
+            except UNDECODABLE:
                 continue
         return 0
 
@@ -157,7 +158,7 @@ def read_journal(path: Path, *, after: int = 0) -> Iterator[AnyRecord]:
                 return
             try:
                 record = _decoder.decode(line)
-            except msgspec.MsgspecError:
+            except UNDECODABLE:
                 continue
             if record.seq > after:
                 yield record

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from contract.beneath import read_file
+from contract.beneath import read_beginning
 from contract.durable import replace_durably
 from contract.errors import Unreadable
 from contract.modes import Mode
 
-LARGEST_BYTES: Final = 1024
+READ_BYTES: Final = 64
 
 
 def write_mode(path: Path, mode: Mode) -> None:
@@ -21,7 +21,7 @@ def write_mode(path: Path, mode: Mode) -> None:
 def read_mode(path: Path) -> Mode:
     """Returns the published mode. Raises Unreadable when there is none or the word is unknown."""
     try:
-        word = read_file(path, LARGEST_BYTES).strip()
+        word = read_beginning(path, READ_BYTES).strip()
     except OSError as error:
         raise Unreadable(f"{path}: no mode to read ({error.strerror}); is the switcher running here?") from error
     try:

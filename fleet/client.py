@@ -22,6 +22,7 @@ import msgspec
 
 from contract.modes import Mode, Wanted
 from contract.request import Answer, Request, Verdict
+from contract.undecodable import UNDECODABLE
 from fleet.hosts import Place
 from fleet.journal_lines import JournalLine
 from fleet.standing import Answered, Denied, NoAnswer, NotSent
@@ -132,7 +133,7 @@ class Client:
             return NoAnswer(_words(status, body))
         try:
             seen = _status.decode(body)
-        except msgspec.MsgspecError as error:
+        except UNDECODABLE as error:
             return NoAnswer(f"an answer that is none: {error}")
         if host and not same_host(host, seen.host):
             return NoAnswer(f"{seen.host[:60]} answers at {place.address} in its place; mend the addresses")
@@ -148,7 +149,7 @@ class Client:
         status, body = found
         try:
             answer = _answer.decode(body)
-        except msgspec.MsgspecError:
+        except UNDECODABLE:
             return _not_heard(status, body)
         if answer.id != request.id:
             return NoAnswer(f"an answer to another request ({answer.id[:40]})")
@@ -166,7 +167,7 @@ class Client:
                 break
             try:
                 page = _journal.decode(found[1])
-            except msgspec.MsgspecError:
+            except UNDECODABLE:
                 break
             if not page or page[-1].seq <= last:
                 break

@@ -9,6 +9,7 @@ import msgspec
 
 from contract.box import LARGEST_BYTES, Box, parse_box
 from contract.errors import Unreadable
+from contract.undecodable import UNDECODABLE
 from simulator.summary import Reported
 
 
@@ -55,6 +56,6 @@ def _whole(content: bytes) -> bool:
     """Returns whether the content is one JSON value: a box that is being rewritten in place is not."""
     try:
         msgspec.json.decode(content)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return False
     return True

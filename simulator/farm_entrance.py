@@ -23,6 +23,7 @@ from contract.request import (
     checked,
     printable,
 )
+from contract.undecodable import UNDECODABLE
 from simulator.farm_faults import Fault
 from simulator.farm_node import FarmNode
 from simulator.farm_time import Clock
@@ -141,7 +142,7 @@ def _request(asked: Asked) -> Request:
         raise BadRequest("Content-Type: application/json wanted")
     try:
         request = msgspec.json.decode(asked.body, type=Request)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         modes = " or ".join(wanted.value for wanted in Wanted)
         raise BadRequest(f"body: {error}; at least id and to ({modes}) wanted") from error
     return checked(replace(request, who=request.who or f"api {asked.remote}"))

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from contract.journal import read_journal
 from contract.modes import Wanted
 from contract.request import HTTP_STATUS, BadRequest, Request, Verdict, checked
+from contract.undecodable import UNDECODABLE
 from switcher.node import Switcher
 
 ANSWER_WITHIN_S: Final = 5.0
@@ -73,7 +74,7 @@ def _request(request: web.Request, body: bytes) -> Request:
         raise BadRequest("Content-Type: application/json wanted")
     try:
         asked = msgspec.json.decode(body, type=Request)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         modes = " or ".join(wanted.value for wanted in Wanted)
         raise BadRequest(f"body: {error}; at least id and to ({modes}) wanted") from error
     return checked(replace(asked, who=asked.who or f"api {request.remote}"))

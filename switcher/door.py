@@ -61,6 +61,8 @@ class Connection(asyncio.BufferedProtocol):
         self._waiting = bytearray()
         self._busy = False
         self._refused = False
+        self._ended = False
+        self._gone = False
         self._slow_reader = False
         self._until_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -69,6 +71,8 @@ class Connection(asyncio.BufferedProtocol):
         """Begins to count the time."""
         self._transport = cast(asyncio.Transport, transport)  # of a TCP server it always is one
         self._inner.connection_made(transport)
+        if self._gone:
+            self._transport.abort()
         self._give(self._door.patience.arrive_s)
         self._watch()
 
@@ -97,8 +101,20 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.pause_reading()
 
     def eof_received(self) -> bool | None:
-        """Ends the connection, as everybody expects."""
-        return self._inner.eof_received()
+        """Ends the connection; of one who only ends his own side, as `nc -N` does, when his requests are answered."""
+        self._ended = True
+        if self._transport is None or self._transport.get_extra_info("sslcontext"):
+            return self._inner.eof_received()
+        return self._busy or self._whole() or self._inner.eof_received()
+
+    @property
+    def last(self) -> bool:
+        """Whether nothing can follow the request that is being answered."""
+        return self._ended and not self._whole()
+
+    def _whole(self) -> bool:
+        length = heads.length(self._waiting) if self._waiting else None
+        return isinstance(length, int) and len(self._waiting) >= length
 
     def pause_writing(self) -> None:
         """Hands nothing on while answers are not read."""
@@ -121,6 +137,7 @@ class Connection(asyncio.BufferedProtocol):
         """Ends the connection when no request of it is being answered, and returns whether it did."""
         if self._busy or self._slow_reader:
             return False
+        self._gone = True
         self._door.left(self)
         if self._transport is not None:
             self._transport.abort()

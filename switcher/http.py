@@ -130,21 +130,25 @@ def build(switcher: Switcher, rules: Rules) -> web.Application:
 
 @web.middleware
 async def _tell_door(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
+    connection = request.transport.get_protocol() if request.transport else None
+    if not isinstance(connection, Connection):
         return await handler(request)
-    finally:
-        connection = request.transport.get_protocol() if request.transport else None
-        if isinstance(connection, Connection):
-            connection.answered()
-
-
-@web.middleware
-async def _close_cgi(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         response = await handler(request)
     except web.HTTPException as error:
         error.force_close()
         raise
+    else:
+        if connection.last:
+            response.force_close()
+        return response
+    finally:
+        connection.answered()
+
+
+@web.middleware
+async def _close_cgi(request: web.Request, handler: Handler) -> web.StreamResponse:
+    response = await handler(request)
     if request.path.startswith(cgi.FOLDER):
         response.force_close()
     return response

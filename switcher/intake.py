@@ -19,6 +19,7 @@ from contract.durable import sync_folder
 from contract.modes import Wanted
 from contract.paths import COMMANDS, END_FILE, NodePaths, RunRef, parse_run
 from contract.request import BadRequest, Request, checked
+from contract.undecodable import UNDECODABLE
 from switcher import run_files
 
 log = logging.getLogger(__name__)
@@ -146,7 +147,7 @@ def _said(content: bytes) -> CommandFile:
         raise BadRequest(f"larger than {LARGEST_COMMAND_BYTES} bytes")
     try:
         return msgspec.json.decode(content, type=CommandFile)
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         return CommandFile(reason=content.decode(errors="replace"))
 
 

@@ -12,6 +12,7 @@ import msgspec
 from contract.beneath import held, make_empty, read_file
 from contract.durable import replace_durably
 from contract.paths import MARKERS, NodePaths, RunRef, run_name
+from contract.undecodable import UNDECODABLE
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ def read_stop(paths: NodePaths, number: int) -> int | None:
     try:
         with held(paths.run_dir(number)) as inside:
             return msgspec.json.decode(read_file(inside / STOP_FILE, LARGEST_BYTES), type=StopFile).lastLS
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, *UNDECODABLE):
         return None
 
 
@@ -98,7 +99,7 @@ def read_queue_status(paths: NodePaths, number: int) -> QueueStatus:
         with held(paths.run_dir(number)) as inside, held(inside / "open") as status:
             content = read_file(status / "queue_status.jsn", LARGEST_BYTES)
         return msgspec.json.decode(content, type=QueueStatus)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, *UNDECODABLE):
         return QueueStatus()
 
 

@@ -16,6 +16,7 @@ from contract.durable import replace_durably
 from contract.errors import Surroundings
 from contract.journal import AnyRecord, Journal
 from contract.paths import NodePaths
+from contract.undecodable import UNDECODABLE
 from switcher.states import State
 from switcher.timeline import Timeline
 
@@ -63,7 +64,7 @@ class Store:
             raise Surroundings(f"{self._path}: cannot be read ({error.strerror})") from error
         try:
             saved = msgspec.json.decode(content, type=Saved)
-        except msgspec.MsgspecError as error:
+        except UNDECODABLE as error:
             aside = self._path.with_name(f"{self._path.name}.damaged-{time.time_ns()}")
             self._path.rename(aside)
             log.error("%s: not a state file (%s); moved to %s, starting from facts", self._path, error, aside.name)

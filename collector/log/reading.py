@@ -12,6 +12,7 @@ import msgspec
 
 from collector.documents import BOX, Document
 from contract.errors import Surroundings, Unreadable
+from contract.undecodable import UNDECODABLE
 
 # More than an hour of an appliance of twenty.
 RECENT_BOXES: Final = 20_000
@@ -47,7 +48,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
             yield connection
     except sqlite3.DatabaseError as error:
         raise Unreadable(f"{path}: cannot be read as a log ({error})") from error
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise Unreadable(f"{path}: holds a document of another form ({error})") from error
 
 

@@ -15,6 +15,7 @@ from contract.index_names import current_of
 from contract.modes import Mode
 from contract.secrets import read_secrets
 from contract.times import unix
+from contract.undecodable import UNDECODABLE
 from fleet.hosts import NAME
 from fleet.sources.asking import NotReached, Way, ask, short
 from fleet.sources.found import BadSource, Found, Known, unknown_mode
@@ -112,7 +113,7 @@ async def _page(way: Way, host: str, index: str, after: list[str] | None) -> Ans
         raise BadSource(f"{way.source}: refuses the search (HTTP {status}: {short(content)})")
     try:
         return msgspec.json.decode(content, type=Answer)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise BadSource(f"{way.source}: not an index server's answer ({error}): {short(content)[:80]}") from error
 
 

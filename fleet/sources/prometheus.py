@@ -9,6 +9,7 @@ import msgspec
 
 from contract.metric_names import MODE
 from contract.modes import Mode
+from contract.undecodable import UNDECODABLE
 from fleet.hosts import NAME
 from fleet.sources.asking import Way, ask, short
 from fleet.sources.found import BadSource, Found, Known, unknown_mode
@@ -55,7 +56,7 @@ async def ask_prometheus(url: str) -> Known:
     status, body = await ask(way, f"{url.rstrip('/')}/api/v1/query", arguments={"query": QUERY})
     try:
         answer = msgspec.json.decode(body, type=Answer)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise BadSource(f"{source}: HTTP {status}, not a Prometheus' answer: {short(body) or 'empty'}") from error
     if status != HTTPStatus.OK or answer.data is None:
         raise BadSource(f"{source}: refuses the query (HTTP {status}: {answer.error[:200]})")

@@ -183,6 +183,8 @@ BAD_BODIES: list[bytes] = [
     b'{"id": "a", "to": "cloud", "deadline_s": 1e999}',
     b'{"id": "a", "to": "cloud", "deadline_s": NaN}',
     b"[" * 5000,
+    b'{"id": "a\xff", "to": "cloud"}',
+    b'{"id": ' + b"[" * 8000,
 ]
 
 

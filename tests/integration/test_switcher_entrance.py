@@ -289,3 +289,12 @@ def test_pipelined_requests_are_answered_in_their_order(door_node: Node) -> None
     answer = door_node.raw(keep.format("x1") + keep.format("x2") + STATUS)
     assert re.findall("HTTP/1.1 ([0-9]+)", answer) == ["400", "400", "200"]
     assert answer.index("x1") < answer.index("x2") < answer.index('"host"')
+
+
+@pytest.mark.parametrize("path", ["/status", "/nothing", "/cgi-bin/runl_cgi.py"])
+def test_one_who_ends_his_side_is_answered_all_the_same(door_node: Node, path: str) -> None:
+    with socket.create_connection(("127.0.0.1", door_node.port), 10) as caller:
+        caller.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() * 3 + b"GET /half")
+        caller.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: caller.recv(1 << 16), b""))
+    assert answer.count(b"HTTP/1.1 ") == (3 if path == "/status" else 1)

@@ -11,7 +11,7 @@ import pytest
 
 from collector.sources import files as sources
 from collector.sources.files import BoxSource, JournalSource, ModeSource, cores
-from contract.box import write_box
+from contract.box import parse_box, write_box
 from contract.journal import Journal
 from contract.modefile import write_mode
 from contract.modes import Mode
@@ -130,10 +130,12 @@ def test_the_last_good_box_is_kept_while_its_file_is_missing_or_no_box(tmp_path:
 
 
 def test_a_box_that_hangs_costs_one_short_wait_and_is_taken_up_when_it_answers(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Its folder's mount hangs, which is as if one read a pipe into which nobody writes."""
     path = tmp_path / "fu-1"
     os.mkfifo(path)
+    monkeypatch.setattr(sources, "read_box", lambda path: parse_box(path.read_bytes(), str(path)))
     source = BoxSource(path, 0.3)
     try:
         wait_for("the box is said to hang", lambda: source.read().failed, 5.0)

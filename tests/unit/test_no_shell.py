@@ -1,4 +1,4 @@
-"""No room of ours reaches a shell, evaluates text, or makes a command of what a caller says: the code is read for it."""
+"""No room of ours reaches a shell, evaluates text, or makes a command of what a caller says: the code is read."""
 
 from __future__ import annotations
 

@@ -14,7 +14,6 @@ END: Final = re.compile(rb"\r?\n\r?\n")
 BEGINNING: Final = re.compile(rb"[A-Z]{1,15}(?: |\Z)")
 FIRST_LINE: Final = re.compile(rb"[A-Z]{1,15} [^\x00-\x20\x7f]+ HTTP/1\.[01]\r?(?:\n|\Z)")
 LENGTH: Final = re.compile(rb"^content-length[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
-CHUNKED: Final = re.compile(rb"^transfer-encoding[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 
 class Unfit(NamedTuple):
@@ -22,6 +21,21 @@ class Unfit(NamedTuple):
 
     status: HTTPStatus
     words: str
+
+
+def _header(name: bytes, value: bytes = b"") -> re.Pattern[bytes]:
+    return re.compile(b"^" + name + rb"[ \t]*:" + value, re.IGNORECASE | re.MULTILINE)
+
+
+# What would make the end of a request doubtful, its body larger than it came, or aiohttp answer by itself.
+UNWANTED: Final = (
+    (_header(b"transfer-encoding"), Unfit(HTTPStatus.LENGTH_REQUIRED, "Content-Length wanted, no Transfer-Encoding")),
+    (_header(b"content-encoding"), Unfit(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "no Content-Encoding wanted")),
+    (
+        _header(b"expect", rb"(?![ \t]*100-continue[ \t]*\r?$)"),
+        Unfit(HTTPStatus.EXPECTATION_FAILED, "Expect: nothing but 100-continue is known"),
+    ),
+)
 
 
 def length(waiting: bytes | bytearray) -> int | Unfit | None:
@@ -39,12 +53,8 @@ def length(waiting: bytes | bytearray) -> int | Unfit | None:
             )
         return None
     head = bytes(waiting[: end.start()])
-    if not FIRST_LINE.match(head):
-        return Unfit(HTTPStatus.BAD_REQUEST, "not HTTP/1.0 or HTTP/1.1")
-    if head.count(b"\n") > MOST_HEADERS:
-        return Unfit(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"headers: at most {MOST_HEADERS} wanted")
-    if CHUNKED.search(head):
-        return Unfit(HTTPStatus.LENGTH_REQUIRED, "Content-Length wanted, no Transfer-Encoding")
+    if unfit := _unwanted(head):
+        return unfit
     lengths = LENGTH.findall(head)
     if not lengths:
         return end.end()
@@ -53,3 +63,11 @@ def length(waiting: bytes | bytearray) -> int | Unfit | None:
     if len(lengths[0]) > 12 or int(lengths[0]) > LARGEST_BODY_BYTES:
         return Unfit(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"body: at most {LARGEST_BODY_BYTES} bytes wanted")
     return end.end() + int(lengths[0])
+
+
+def _unwanted(head: bytes) -> Unfit | None:
+    if not FIRST_LINE.match(head):
+        return Unfit(HTTPStatus.BAD_REQUEST, "not HTTP/1.0 or HTTP/1.1")
+    if head.count(b"\n") > MOST_HEADERS:
+        return Unfit(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"headers: at most {MOST_HEADERS} wanted")
+    return next((unfit for pattern, unfit in UNWANTED if pattern.search(head)), None)

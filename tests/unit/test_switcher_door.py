@@ -49,6 +49,10 @@ def with_door(story: Story, patience: Patience, *, most: int = 16, allow: tuple[
             await story(listening.getsockname()[1], door)
         finally:
             await door.close()
+            for here in list(door._here):
+                if here._transport is not None:
+                    here._transport.abort()
+            await asyncio.sleep(0.05)  # for what was aborted to be closed
 
     asyncio.run(tell())
 

@@ -18,6 +18,7 @@ def test_a_request_ends_after_its_head_and_body() -> None:
     assert heads.length(POST) == len(POST) + 3
     assert heads.length(POST + b"abcGET") == len(POST) + 3
     assert heads.length(b"GET / HTTP/1.0\n\n") == 16
+    assert heads.length(b"GET / HTTP/1.1\r\nExpect: 100-Continue\r\n\r\n") == 40
 
 
 def test_a_head_that_is_not_whole_is_waited_for() -> None:
@@ -38,6 +39,9 @@ def test_a_head_that_is_not_whole_is_waited_for() -> None:
         (b"GET /" + b"a" * heads.LARGEST_HEAD_BYTES, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
         (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 101 + b"\r\n", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", HTTPStatus.LENGTH_REQUIRED),
+        (b"POST / HTTP/1.1\r\nContent-Encoding: gzip\r\n\r\n", HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
+        (b"POST / HTTP/1.1\r\nExpect: 100-continue, x\r\n\r\n", HTTPStatus.EXPECTATION_FAILED),
+        (b"GET / HTTP/1.1\r\nexpect:\r\n\r\n", HTTPStatus.EXPECTATION_FAILED),
         (b"POST / HTTP/1.1\r\ncontent-length: 16385\r\n\r\n", HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
         (b"POST / HTTP/1.1\r\ncontent-length: " + b"9" * 5000 + b"\r\n\r\n", HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
         (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", HTTPStatus.BAD_REQUEST),

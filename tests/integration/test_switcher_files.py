@@ -202,7 +202,7 @@ def test_a_token_moved_by_hand_comes_back_when_the_switch_is_refused(node: Node)
     (node.paths.tokens("idle") / "core2").rename(node.paths.tokens("cloud") / "core2")
     wait_for("the refusal", lambda: [switch.outcome for switch in node.switches()] == ["refused"])
     wait_for("the token back", lambda: node.tokens("idle") == 4)
-    assert node.mode is Mode.HLT
+    node.wait_mode(Mode.HLT)
 
 
 # The mode file

@@ -40,6 +40,15 @@ FREE_FOR_CLOUD: Final = frozenset({BeamMode.NO_BEAM, BeamMode.BEAM_DUMP, BeamMod
 # Collisions are minutes away, or there: each missing node costs data.
 WHOLE_FARM_WANTED: Final = frozenset({BeamMode.SQUEEZE, BeamMode.ADJUST, BeamMode.STABLE_BEAMS})
 
+
+class Warned(StrEnum):
+    """Of what the fleet tool's follower warns."""
+
+    COLLISIONS = "away in collisions"
+    LATE = "too many away"
+    BEAM = "beam mode unknown"
+
+
 # What run coordination puts up with while the farm is wanted, and for how long after it became so.
 TOLERATED_SHARE: Final = 0.03
 TOLERATED_S: Final = 1800.0

@@ -8,7 +8,7 @@ from dashboards.addresses import Addresses
 from dashboards.provisioning.targets import Target, target_file
 from dashboards.rules.files import EVERY
 from dashboards.rules.files import files as rules
-from dashboards.rules.recording import JOB
+from dashboards.rules.recording import FOLLOW_JOB, JOB
 from dashboards.yaml_text import yaml_text
 
 SCRAPE_EVERY: Final = "15s"
@@ -36,11 +36,13 @@ def files(addresses: Addresses) -> dict[str, str]:
                 "job_name": JOB,
                 "honor_labels": True,
                 "file_sd_configs": [{"files": [f"{TARGETS}/*.json"], "refresh_interval": "1m"}],
-            }
+            },
+            {"job_name": FOLLOW_JOB, "static_configs": [{"targets": [addresses.follower]}]},
         ],
     }
     remarks = (
         "`python -m dashboards targets HOSTS_FILE` writes the targets from lines `host appliance`.",
+        f"{FOLLOW_JOB}: where `hltmode fleet follow` runs; take the job out where it does not.",
         "honor_labels: an appliance's collector tells of many hosts, and each series names its own.",
     )
     return {"prometheus/prometheus.yml": yaml_text(content, *remarks)} | {

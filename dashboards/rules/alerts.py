@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from contract.beam import FREE_FOR_CLOUD, TOLERATED_S, TOLERATED_SHARE, WHOLE_FARM_WANTED
+from contract.beam import FREE_FOR_CLOUD, TOLERATED_S, TOLERATED_SHARE, WHOLE_FARM_WANTED, Warned
 from contract.metric_names import (
     BLOCKER,
     BOX_AGE,
     CLOCK_SKEW,
     DROPPED_TOTAL,
+    FOLLOW_LAST_TICK,
+    FOLLOW_WARNING,
     LAST_SUCCESS,
     LOG_UP,
     MODE,
@@ -23,7 +25,7 @@ from contract.metric_names import (
 )
 from contract.modes import Mode, Vms
 from dashboards.names import Uid
-from dashboards.rules.recording import AWAY_SHARE, DOWN_SHARE, NODE, OVERDUE, OVERDUE_SHARE, UP, beam
+from dashboards.rules.recording import AWAY_SHARE, DOWN_SHARE, FOLLOW_JOB, NODE, OVERDUE, OVERDUE_SHARE, UP, beam
 
 CRITICAL: Final = "critical"
 WARNING: Final = "warning"
@@ -255,6 +257,27 @@ FARM_ALERTS: Final = (
         severity=CRITICAL,
         team=SHIFT,
         keep="2m",
+        dashboard=Uid.FARM,
+    ),
+    Alert(
+        "HltmodeFollowerDown",
+        f'max(up{{job="{FOLLOW_JOB}"}}) == 0 or time() - max({FOLLOW_LAST_TICK}) > 60',
+        "Nobody follows the beam: no node of the farm is asked back when it comes",
+        "`hltmode fleet follow` does not answer, or decides nothing. The alerts about the beam are silent without it.",
+        severity=CRITICAL,
+        team=SHIFT,
+        hold="1m",
+        keep="1m",
+        dashboard=Uid.FARM,
+    ),
+    Alert(
+        "HltmodeBeamUnknown",
+        f'max({FOLLOW_WARNING}{{kind="{Warned.BEAM}"}}) == 1',
+        "The beam mode is not known, so the nodes of the farm were asked back",
+        "`hltmode fleet decisions` says what is wrong with the source. Alerts about the beam are silent until then.",
+        severity=WARNING,
+        team=SHIFT,
+        keep="1m",
         dashboard=Uid.FARM,
     ),
 )

@@ -10,6 +10,7 @@ from contract.metric_names import BEAM_MODE, CORES, MODE, MODE_SINCE, MODE_TIMEO
 from contract.modes import MODES, Mode
 
 JOB: Final = "hltmode"
+FOLLOW_JOB: Final = "hltmode-follow"
 UP: Final = f'up{{job="{JOB}"}}'
 NODE: Final = "(appliance, host)"
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from contract.errors import Surroundings
 from contract.modes import Mode, Wanted
 from fleet.client import Look, connected
 from fleet.engine import Engine
@@ -30,7 +31,7 @@ from fleet.tables import summary
 
 log = logging.getLogger("fleet.follow")
 
-OTHERS_RUN_S: Final = 2.0
+AGAIN_S: Final = 2.0
 UNSEEN: Final = NoAnswer("not looked at yet")
 
 
@@ -152,7 +153,10 @@ class Carrier:
                 async with connected(self.farm.token) as client:
                     operation = await Engine(self._store, operation, client, lambda _engine: None).run()
             except Taken:  # somebody watches it with a tool of theirs, which runs it
-                await asyncio.sleep(OTHERS_RUN_S)
+                await asyncio.sleep(AGAIN_S)
+            except Surroundings as error:
+                log.error("%s: %s", operation.id, error)
+                await asyncio.sleep(AGAIN_S)
         nodes = self._store.nodes(operation)
         words = f"{operation.verdict}: {summary(nodes.values())}"
         self._record.add(Entry(at_s=time.time(), kind="ended", reason=words, operation=operation.id))

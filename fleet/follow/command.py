@@ -99,7 +99,10 @@ def decisions(last: int, farm: Farm, as_json: bool) -> None:
 
 @click.group()
 def policy() -> None:
-    """Explain a policy, try it on recorded beam modes, or hold it."""
+    """Explain a policy, try it on recorded beam modes, or hold it.
+
+    docs/policy.md has every key of the file, and packaging/policy.toml an example.
+    """
 
 
 @policy.command(

@@ -16,6 +16,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from contract.beam import Warned
 from contract.errors import HltmodeError
 from contract.modes import Mode
 from fleet.client import connected
@@ -27,7 +28,7 @@ from fleet.follow.decision import Act, Course, Decision, Situation, decide
 from fleet.follow.gauges import Shown
 from fleet.follow.policy_file import Read
 from fleet.follow.record import Entry, Now, Record
-from fleet.follow.warnings import Away, Warned, warnings
+from fleet.follow.warnings import Away, warnings
 from fleet.follow.whom import whose
 from fleet.operation import Operation
 from fleet.options import Farm
@@ -38,7 +39,7 @@ log = logging.getLogger("fleet.follow")
 
 TICK_S: Final = 0.5
 SAY_EVERY_S: Final = 5.0
-FAILED_AGAIN_S: Final = 10.0
+CLOUD_AGAIN_S: Final = 10.0  # between two tries of a turn that did not come about
 
 
 class Follower:
@@ -64,7 +65,7 @@ class Follower:
         self._decided: Counter[Act] = Counter()
         self._waits = ""
         self._failed = ""
-        self._not_before_s = 0.0
+        self._cloud_again_s = 0.0
         self._said_s = 0.0
         self._gist: Now | None = None
 
@@ -110,10 +111,7 @@ class Follower:
                 now_s = self._heard_s = self._clock()
                 if self._beam.mode is not mode:
                     log.info("beam: %s", mode)
-                before = self._beam.stays
                 self._beam = heard(self._beam, mode, now_s, self._read.policy.patience_s)
-                if self._beam.stays != before:
-                    self._record.keep(self._beam)
             await asyncio.sleep(max(0.0, source.every_s - (time.monotonic() - began_s)))
 
     async def _look(self) -> None:
@@ -130,9 +128,23 @@ class Follower:
 
     async def _turns(self, group: asyncio.TaskGroup) -> None:
         while True:
-            self._carrier.run_all(group, self._ended)
-            await self._turn()
+            try:
+                self._carrier.run_all(group, self._ended)
+                await self._turn()
+            except HltmodeError as error:
+                self._fail(error)
             await asyncio.sleep(TICK_S)
+
+    def _fail(self, error: HltmodeError) -> None:
+        """Says once what can't be done now; half a second later it is tried again."""
+        if str(error) == self._failed:
+            return
+        self._failed = str(error)
+        log.error("%s", error)
+        try:
+            self._record.add(Entry(at_s=time.time(), kind="failed", reason=str(error), beam=self._beam_word))
+        except HltmodeError:
+            log.error("the log of decisions lacks this one")
 
     def _ended(self, _operation: Operation) -> None:
         self._look_now.set()
@@ -150,24 +162,9 @@ class Follower:
 
     async def _turn(self) -> None:
         decision = self._decide()
-        if decision.act is not Act.WAIT and time.monotonic() >= self._not_before_s:
-            try:
-                await self._carry_out(decision)
-                self._failed = ""
-            except HltmodeError as error:
-                self._not_before_s = time.monotonic() + (FAILED_AGAIN_S if decision.act is Act.TO_CLOUD else 1.0)
-                if str(error) != self._failed:
-                    self._failed = str(error)
-                    log.error("%s: %s", decision.act.value, error)
-                    self._record.add(
-                        Entry(
-                            at_s=time.time(),
-                            kind="failed",
-                            reason=f"{decision.act.value}: {error}",
-                            beam=self._beam_word,
-                        )
-                    )
-        elif decision.act is Act.WAIT and (waits := f"{decision.because} {decision.wanted}") != self._waits:
+        if decision.act is not Act.WAIT:
+            await self._carry_out(decision)
+        elif (waits := f"{decision.because} {decision.wanted}") != self._waits:
             self._waits = waits
             log.info("waits: %s", decision.reason)
         books = self._carrier.books()
@@ -178,8 +175,9 @@ class Follower:
         course: Course | None
         match decision.act:
             case Act.TO_CLOUD:
-                if self._looked_s is None:
+                if self._looked_s is None or time.monotonic() < self._cloud_again_s:
                     return
+                self._cloud_again_s = time.monotonic() + CLOUD_AGAIN_S
                 course = await self._carrier.send(decision, self._beam_word, self._course, self._decide)
             case Act.TO_HLT:
                 course = await self._carrier.bring_back(decision, self._beam_word, self._course)
@@ -188,7 +186,7 @@ class Follower:
         if course:
             self._course = course
             self._decided[decision.act] += 1
-            self._waits = ""
+            self._waits = self._failed = ""
 
     def _warn(self, books: Books) -> None:
         known = {host: mode for host, mode in books.modes.items() if mode is not None}

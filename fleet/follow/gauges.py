@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from contract.beam import BeamMode
+from contract.beam import BeamMode, Warned
 from contract.metric_names import (
     BEAM_HEARD,
     BEAM_MODE,
@@ -29,7 +29,6 @@ from contract.metric_names import (
 from contract.modes import Mode, Wanted
 from fleet.follow.decision import Act
 from fleet.follow.policy import Want
-from fleet.follow.warnings import Warned
 
 COUNTED = (Act.TO_CLOUD, Act.TO_HLT, Act.CUT_SHORT)
 

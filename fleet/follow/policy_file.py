@@ -141,6 +141,8 @@ def load(path: Path) -> Read:
         message, _, key = str(error).partition(" - at `$.")
         if word := re.fullmatch(r"Invalid enum value '(.*)'", message):
             message = f"{word[1]} is no place for the farm{nearest(word[1], list(Want))}"
+        if lacking := re.fullmatch(r"Object missing required field `(\w+)`", message):
+            message = f"lacks {lacking[1]}; write it (`hltmode fleet policy --help` names a manual)"
         raise ConfigError(f"{where}: {_counted(key.rstrip('`')) or 'file'}: {message}") from error
     _check_source(file.beam, where)
     _check_ramp(file.to_cloud, where)

@@ -72,7 +72,8 @@ class Record:
     def add(self, entry: Entry) -> None:
         """Adds to the log."""
         body = msgspec.json.encode(entry)
-        self._store.connection.execute("INSERT INTO decisions (at_s, body) VALUES (?, ?)", (entry.at_s, body))
+        with self._store.transaction():
+            self._store.connection.execute("INSERT INTO decisions (at_s, body) VALUES (?, ?)", (entry.at_s, body))
 
     def entries(self, last: int = -1) -> list[Entry]:
         """Returns the newest `last` of the log (-1: all), oldest first."""
@@ -106,7 +107,8 @@ class Record:
     def keep(self, *states: Beam | Course | Now) -> None:
         """Keeps each for the next start and for those who look."""
         rows = [(type(state).__name__, msgspec.json.encode(state)) for state in states]
-        self._store.connection.executemany("INSERT OR REPLACE INTO follower VALUES (?, ?)", rows)
+        with self._store.transaction():
+            self._store.connection.executemany("INSERT OR REPLACE INTO follower VALUES (?, ?)", rows)
 
     def kept(self, kind: type[Kept]) -> Kept | None:
         """Returns what was kept of that kind."""

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import msgspec
 
-from contract.beam import FREE_FOR_CLOUD, TOLERATED_S, TOLERATED_SHARE, WHOLE_FARM_WANTED
+from contract.beam import FREE_FOR_CLOUD, TOLERATED_S, TOLERATED_SHARE, WHOLE_FARM_WANTED, Warned
 from fleet.follow.beam import Beam, lasted_s
 from fleet.follow.policy import span
-
-
-class Warned(StrEnum):
-    """Of what is warned."""
-
-    COLLISIONS = "away in collisions"
-    LATE = "too many away"
-    BEAM = "beam mode unknown"
 
 
 class Away(msgspec.Struct, frozen=True):

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from contract.beam import BeamMode
+from contract.beam import BeamMode, Warned
 from contract.config import Switch
 from contract.metric_names import (
     BLOCKER,
     BOX_AGE,
     CLOCK_SKEW,
     DROPPED_TOTAL,
+    FOLLOW_LAST_TICK,
+    FOLLOW_WARNING,
     LAST_SUCCESS,
     LOG_UP,
     MODE,
@@ -23,6 +25,7 @@ from contract.metric_names import (
     SINK_UP,
 )
 from contract.modes import Mode, Vms
+from dashboards.rules.recording import FOLLOW_JOB
 from tests.integration.alert_worlds import (
     APPLIANCE,
     SILENT,
@@ -432,6 +435,34 @@ def _farm_cases() -> Iterator[Case]:
     yield Case(alert, "the beam mode is unknown now and then: one page", some | blips, {5: (now,)}, steady=(5, 34))
 
 
+def _follow_cases() -> Iterator[Case]:
+    def told(name: str, **labels: str) -> str:
+        labels = {"job": FOLLOW_JOB, "instance": "follow:9110"} | labels
+        words = ",".join(f'{label}="{value}"' for label, value in labels.items())
+        return f"{name}{{{words}}}"
+
+    alert = "HltmodeFollowerDown"
+    down = Firing("Nobody follows the beam: no node of the farm is asked back when it comes", {})
+    up_again = flat(1.0, 5) + flat(0.0, 10) + flat(1.0, 5)
+    ticks = rising(0, 5) + flat(None, 10) + rising(900, 5)
+    fault = {told("up"): up_again, told(FOLLOW_LAST_TICK): ticks}
+    checks = {5.75: SILENT, 6: (down,), 15.75: (down,), 16: SILENT}
+    yield Case(alert, "fires and ends", fault, checks, steady=(6, 15.75))
+    stalled = {told("up"): flat(1.0, 20), told(FOLLOW_LAST_TICK): rising(0, 5) + flat(285.0, 15)}
+    yield Case(alert, "answers and decides nothing", stalled, {6.75: SILENT, 7: (down,), 19: (down,)})
+    restarted = flat(1.0, 5) + flat(0.0, 0.5) + flat(1.0, 10)
+    yield Case(
+        alert, "was started again", {told("up"): restarted, told(FOLLOW_LAST_TICK): rising(0, 15.5)}, during(0, 15)
+    )
+
+    alert = "HltmodeBeamUnknown"
+    lost = Firing("The beam mode is not known, so the nodes of the farm were asked back", {})
+    unknown = {told(FOLLOW_WARNING, kind=Warned.BEAM): flat(0.0, 5) + flat(1.0, 10) + flat(0.0, 5)}
+    yield Case(alert, "fires and ends", unknown, {4.75: SILENT, 5: (lost,), 15.75: (lost,), 16: SILENT}, (5, 15.75))
+    others = {told(FOLLOW_WARNING, kind=kind): flat(1.0, 20) for kind in (Warned.LATE, Warned.COLLISIONS)}
+    yield Case(alert, "warns of something else", others, during(0, 19))
+
+
 _DISAGREE: Final = scraped(f"{WHERE}: mode file and box file tell different modes")
 _LOG: Final = scraped(f"{WHERE}: its log takes no documents")
 
@@ -451,4 +482,5 @@ CASES: Final = (
     *_lost_documents_cases(),
     *_appliance_cases(),
     *_farm_cases(),
+    *_follow_cases(),
 )

@@ -41,6 +41,8 @@ PAGED: Final = {
     "HltmodeApplianceStuck": "critical shift",
     "HltmodeTooManyAway": "critical shift",
     "HltmodeAwayInCollisions": "critical shift",
+    "HltmodeFollowerDown": "critical shift",
+    "HltmodeBeamUnknown": "warning shift",
 }
 
 

@@ -66,7 +66,7 @@ class Farm:
 
     def __init__(self, root: Path) -> None:
         self.file = root / "hosts.txt"
-        words = ["--nodes", str(NODES), "--first", "127.77.0.1", "--port", "0", "--control", "0", "--speed", "60"]
+        words = ["--nodes", str(NODES), "--first", "127.77.0.1", "--port", "0", "--control", "0", "--speed", "100"]
         self.daemon = Daemon("farm", ["simulate", "farm", *words, "--hosts", str(self.file)], root / "farm.log")
         self.daemon.wait_ready()
         self._control = self.daemon.said.split()[-1]
@@ -191,6 +191,9 @@ def test_a_gap_with_a_kill_in_the_middle_is_one_operation_there_and_one_back(fol
 @pytest.mark.parametrize("followed", [FIVE_FIRST], indirect=True)
 def test_an_exclusion_under_way_is_called_off_and_undone(followed: Followed) -> None:
     farm = followed.farm
+    second = followed.run("follow", "--policy", str(followed.path))
+    assert (second.returncode, second.stderr.count("\n")) == (4, 1)
+    assert "a follower already serves this store" in second.stderr
     followed.says("RAMP DOWN")
     wait_for("some on their way", lambda: farm.modes()["activatingCloud"] > 0)
     followed.says("INJECTION PROBE BEAM")
@@ -251,7 +254,8 @@ def test_what_people_do_is_left_alone(followed: Followed) -> None:
     farm = followed.farm
     first, second, third = sorted(farm.truth())[:3]
     assert followed.run("exclude", first, "--who", "anna", "--reason", "test").returncode == 0
-    assert followed.run("hold", second, "--who", "ben", "--reason", "new disk").returncode == 0
+    with closing(Store(followed.store_path)) as store:
+        store.hold([second], "ben", "new disk")
     followed.says("NO BEAM")
     wait_for("all but ten in cloud", lambda: farm.modes()["cloud"] == NODES - KEEP)
     wait_for("its end", lambda: followed.entries("ended"))
@@ -264,14 +268,3 @@ def test_what_people_do_is_left_alone(followed: Followed) -> None:
     back = followed.operations()[-1]
     assert not {first, second, third} & set(back.order)
     assert followed.run("include", first, "--who", "anna").returncode == 0
-
-
-def test_a_second_follower_and_a_contradiction_are_told_in_a_line(followed: Followed) -> None:
-    second = followed.run("follow", "--policy", str(followed.path))
-    assert (second.returncode, second.stderr.count("\n")) == (4, 1)
-    assert "a follower already serves this store" in second.stderr
-    wrong = followed.path.with_name("wrong.toml")
-    wrong.write_text(followed.path.read_text().replace("keep = 10", "keep = 40"))
-    refused = followed.run("follow", "--policy", str(wrong))
-    assert (refused.returncode, refused.stderr.count("\n")) == (3, 1)
-    assert "rule[1].keep: 40 of 40 nodes are kept, so it never sends any; write less than 40" in refused.stderr

@@ -30,7 +30,8 @@ def test_every_command_explains_itself(name: str) -> None:
     [
         ["switcher", "run"], ["collector", "run"], ["collector", "log", "status"], ["collector", "log", "replay"],
         ["collector", "log", "dead"], ["history"], ["mode"], ["config", "check"], ["doctor"], ["demo"],
-        ["simulate", "bu"],
+        ["fleet", "follow"], ["fleet", "decisions"], ["fleet", "policy", "check"], ["fleet", "policy", "replay"],
+        ["fleet", "policy", "hold"], ["fleet", "policy", "release"], ["simulate", "bu"],
     ],
 )  # fmt: skip
 def test_every_verb_has_an_example_and_its_exit_codes(command: list[str]) -> None:

@@ -21,7 +21,7 @@ from dashboards.provisioning.alertmanager import ROUTES, Receiver, named
 from dashboards.provisioning.targets import PORT, Target, read_hosts, target_file
 from dashboards.rules.alerts import ALERTS, COLLECTOR_ALERTS, CRITICAL, FARM_ALERTS, NODE_ALERTS, SHIFT
 from dashboards.rules.files import EVERY
-from dashboards.rules.recording import JOB
+from dashboards.rules.recording import FOLLOW_JOB, JOB
 
 FILES = files()
 NAMES = {alert.name for alert in ALERTS}
@@ -31,6 +31,7 @@ SITE = Addresses(
     grafana="https://grafana.site",
     prometheus="https://prom-1.site:9090",
     alertmanager="am-1.site:9093",
+    follower="fleet-1.site:9110",
     elasticsearch="https://es-1.site:9200",
     opensearch="https://os-1.site:9200",
     webhooks="https://tell.site",
@@ -158,7 +159,8 @@ def test_a_pattern_that_means_no_alert_is_an_error() -> None:
 
 def test_prometheus_scrapes_the_job_that_the_rules_ask_for() -> None:
     config = parsed("prometheus/prometheus.yml")
-    (scrape,) = config["scrape_configs"]
+    scrape, follow = config["scrape_configs"]
+    assert (follow["job_name"], follow["static_configs"]) == (FOLLOW_JOB, [{"targets": [Addresses().follower]}])
     assert scrape["job_name"] == JOB
     assert scrape["honor_labels"] is True
     assert scrape["file_sd_configs"][0]["files"] == ["targets/*.json"]

@@ -13,13 +13,15 @@ from collector.documents import Sighting
 from collector.facts import ModeNow
 from collector.metrics import Metrics, Snapshot
 from collector.sources.looks import NodeLook
+from contract.beam import BeamMode
 from contract.config import Node, Role, Switch
-from contract.metric_names import BEAM_MODE
 from contract.modes import Mode, Vms
 from dashboards.rules.alerts import ALERTS, CRITICAL, DAQ, SHIFT, WARNING, Alert
 from dashboards.rules.files import anchor
 from dashboards.rules.recording import RECORDINGS
+from fleet.follow.gauges import Shown
 from tests.unit.test_collector_facts import NOW_S, make_box
+from tests.unit.test_follow_parts import exported as follow_metrics
 
 RUNBOOKS = Path(__file__).parents[2] / "docs" / "runbooks.md"
 NAME = re.compile(r"\b(?:hltd|hltmode)_[a-z_]+|\b[a-z_]+:[a-z_]+:[a-z_]+")
@@ -38,7 +40,7 @@ def exported() -> set[str]:
 
 
 def test_every_metric_that_is_asked_for_is_exported_or_recorded() -> None:
-    known = exported() | {each.record for each in RECORDINGS} | {BEAM_MODE}
+    known = exported() | {each.record for each in RECORDINGS} | set(follow_metrics(Shown(beam=BeamMode.RAMP)))
     for expr in [each.expr for each in (*RECORDINGS, *ALERTS)]:
         assert set(NAME.findall(expr)) <= known, expr
 

@@ -8,19 +8,21 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
 from ClusterShell.NodeSet import NodeSet, NodeSetException
 from ClusterShell.NodeUtils import GroupResolverError, GroupSourceError
-from ClusterShell.RangeSet import RangeSetException
+from ClusterShell.RangeSet import RangeSet, RangeSetException
 
 from contract.errors import HltmodeError
 
 PORT: Final = 9000
 STDIN: Final = "-"
 MOST: Final = 10_000
+LONGEST: Final = 300  # letters of a set in short
+LAST_NUMBER: Final = re.compile(r"(.*?)(\d+)(\D*)")
 LARGEST_BYTES: Final = 16 << 20
 
 # As much of ClusterShell's form as tells how many nodes a text can mean at most.
@@ -115,8 +117,34 @@ def _size(ranges: str) -> int:
 
 def folded(hosts: Iterable[str]) -> str:
     """Returns names in the short form in which operators write them."""
-    text = str(NodeSet.fromlist(list(hosts)))
-    return text if len(text) <= 300 else f"{text[:300]}…"
+    text = folded_whole(hosts)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def folded_whole(hosts: Iterable[str]) -> str:
+    """Returns names in short, of whatever length: a set of nodes that means the same.
+
+    ClusterShell's own folding of several numbers in a name takes seconds for a farm; this one is as quick as sorting.
+    """
+    return ",".join(_fold(sorted(set(hosts))))
+
+
+def _fold(names: Sequence[str]) -> list[str]:
+    """Returns sets that together are `names`: those that differ in their last number only, then in the one before."""
+    found: list[str] = []
+    numbers: dict[tuple[str, str], list[str]] = {}
+    for name in names:
+        if parts := LAST_NUMBER.fullmatch(name):
+            numbers.setdefault((parts[1], parts[3]), []).append(parts[2])
+        else:
+            found.append(name)
+    heads: dict[str, list[str]] = {}
+    for (head, tail), digits in numbers.items():
+        text = f"[{RangeSet.fromlist(digits)}]" if len(digits) > 1 else digits[0]
+        heads.setdefault(text + tail, []).append(head)
+    for tail, alike in heads.items():
+        found += [head + tail for head in (_fold(alike) if len(alike) > 1 else alike)]
+    return found
 
 
 def read_places(path: Path) -> dict[str, Place]:

@@ -8,10 +8,9 @@ from contextlib import closing
 
 import click
 import msgspec
-from ClusterShell.NodeSet import NodeSet
 
 from fleet.client import Look, NodeStatus, connected
-from fleet.hosts import expand, place_of
+from fleet.hosts import expand, folded_whole, place_of
 from fleet.journal_lines import JournalLine
 from fleet.looks import Why, look_words, show_history, show_status, show_why
 from fleet.options import PLAIN_CODES, Farm, json_option, of_farm
@@ -39,7 +38,7 @@ def nodes(which: Which, farm: Farm, one_a_line: bool, as_json: bool) -> None:
             place = place_of(host, farm.places)
             click.echo(json.dumps({"host": host, "appliance": place.appliance, "address": place.address}))
     else:
-        click.echo("\n".join(hosts) if one_a_line else str(NodeSet.fromlist(hosts)))
+        click.echo("\n".join(hosts) if one_a_line else folded_whole(hosts))
 
 
 @click.command(epilog=f"Example: hltmode fleet status 'fu-c2f[01-40]-[01-08]'. {PLAIN_CODES}")

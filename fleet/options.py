@@ -27,7 +27,6 @@ PLAIN_CODES: Final = "Exit codes: 0 shown, 2 wrong usage, 3 configuration, 5 the
 
 TO: Final = {"cloud": Wanted.CLOUD, "hlt": Wanted.HLT}
 
-hosts_argument = click.argument("hosts", nargs=-1, required=True)
 dry_option = click.option("--dry-run", is_flag=True, help="Only show what it would do, as `plan` does.")
 resume_option = click.option(
     "--resume", "resumed", default="", metavar="OPERATION", help="Carry on this operation instead, as `resume` does."

@@ -35,7 +35,9 @@ def order_all(hosts: Sequence[str], farm: Farm, to: Wanted, order: Order, *, as_
     with closing(Store(farm.store)) as store:
         found = watching(lambda tell: ordered(farm, store, hosts, to, order, of=of, tell=tell))
         operation = found.begin(store)
-        if not as_json:
+        if as_json:
+            click.echo(json.dumps(begun(operation)))
+        else:
             show_plan(new_console(), found.plan)
         run_operation(store, operation, farm, as_json=as_json)
 
@@ -56,6 +58,12 @@ def again(operation: Operation, hosts: Sequence[str], to: Wanted, farm: Farm, or
         raise BadHosts(f"{operation.id}: there is no such node in it")
     farm = farm._replace(places={host: operation.places[host] for host in hosts})
     order_all(hosts, farm, to, order, as_json=as_json, of=operation.id)
+
+
+def begun(operation: Operation) -> dict[str, object]:
+    """Returns the first event of an operation."""
+    words = {name: getattr(operation, name) for name in ("id", "to", "who", "reason", "of", "created_s", "limit_s")}
+    return {"event": "begun", **words, "nodes": len(operation.order)}
 
 
 def run_operation(store: Store, operation: Operation, farm: Farm, *, as_json: bool) -> None:

@@ -90,8 +90,11 @@ def test_a_tool_that_is_killed_is_carried_on_without_asking_anew(fleet: Fleet) -
     for lumisection in (4, 5):
         node.close_lumisection(100, lumisection)
     node.wait_mode(Mode.CLOUD)
-    code, counts, _ = fleet.classes("watch", "last")
+    other_way = fleet.run("include", "--resume", "last")
+    assert (other_way.returncode, "goes the other way" in other_way.stderr) == (2, True)
+    code, counts, _ = fleet.classes("exclude", "--resume", "last")
     assert (code, counts) == (0, {"done": 2})
+    assert fleet.run("resume", "last").returncode == 0
     assert len({record.id for record in node.requests()}) == 1
 
 

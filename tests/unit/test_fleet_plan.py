@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from contract.modes import Mode, Wanted
 from fleet.forecast import expected_s, left_s, times_s
-from fleet.hosts import BadHosts, Place, expand, folded, place_of, read_places
+from fleet.hosts import BadHosts, Place, expand, expand_names, folded, folded_whole, place_of, read_places
 from fleet.operation import Operation, changed, given_up, new_id
 from fleet.plan import plan
 from fleet.rollout import Ramp
@@ -96,6 +98,25 @@ def test_names_are_clustershells_and_must_be_known() -> None:
     assert folded(expand(["fu-[1-4]"], {})) == "fu-[1-4]"
     with pytest.raises(BadHosts, match="fu-11: not in the file"):
         expand(["fu-[1-11]"], known)
+
+
+@given(
+    st.lists(
+        st.builds(
+            "{}-c2f{:0{}}{}{}".format, st.sampled_from(["fu", "bu"]), st.integers(0, 12), st.integers(1, 3),
+            st.sampled_from(["", "-01", "-1", "-07-02", "-07-03", "-08-03"]), st.sampled_from(["", "x", ".cern.ch"]),
+        ),
+        max_size=60,
+    )
+)  # fmt: skip
+def test_names_in_short_mean_the_same_names(names: list[str]) -> None:
+    assert set(expand_names([folded_whole(names)])) == set(names)
+
+
+def test_a_whole_farm_is_short() -> None:
+    for text in ("fu-c2f[01-40]-[01-05]-[01-08]", "a,fu-[1-3,7]", "fu-1-[01-02],fu-2-01"):
+        assert folded_whole(expand_names([text])) == text
+    assert folded(f"fu-{number}-x" for number in range(0, 400, 2)).endswith("…")
 
 
 def test_a_file_of_nodes_says_where_they_answer(tmp_path: Path) -> None:

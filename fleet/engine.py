@@ -179,10 +179,14 @@ class Engine:
         self._visited_s[host] = began_s
 
     async def _look_and_ask(self, host: str) -> None:
-        """Looks at a node, and asks one that answers and has not heard: the same id is one request."""
+        """Looks at a node, and asks one that answers and has not heard: the same id is one request.
+
+        However late it answers, it is asked once.
+        """
         await self._look(host)
         node = self.nodes[host]
-        if node.standing is Standing.ASKED and not node.silent and not self._is_over_time(node, self._now_s()):
+        late = node.begun and self._is_over_time(node, self._now_s())
+        if node.standing is Standing.ASKED and not node.silent and not late:
             self._step(host, Asked())
             await self._saved.wait()
             await self._ask(host)

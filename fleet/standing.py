@@ -57,9 +57,10 @@ OF_VERDICT: Final = {
 class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     """One node in one operation. Times are Unix seconds.
 
-    `tries` counts how often the request was sent or may have been; with 0 it can't have come of this operation where it
-    is. `silent` says that the last look at it failed. `joined` says that an earlier request brings it, or has brought
-    it, where it is wanted.
+    Its time begins at `asked_s`: when its turn came, and anew when the request was about to be sent for the first time
+    (`begun`). `tries` counts how often it was sent or may have been; with 0 the node can't be where it is because of
+    this operation. `silent` says that the last look at it failed, `joined` that an earlier request brings it, or has
+    brought it, where it is wanted.
     """
 
     host: str
@@ -70,6 +71,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     blocker: str = ""
     stuck: bool = False
     certain: bool = True
+    begun: bool = False
     tries: int = 0
     silent: bool = False
     joined: bool = False
@@ -150,7 +152,7 @@ def step(node: NodeState, event: Event, to: Wanted, now_s: float) -> NodeState:
         return node
     match event:
         case Called() | Asked():
-            return _asked(node, now_s, tries=int(isinstance(event, Asked)))
+            return _asked(node, now_s, sending=isinstance(event, Asked))
         case NotSent():
             return replace(node, words=event.words, silent=True, tries=max(0, node.tries - 1))
         case Answered():
@@ -170,9 +172,15 @@ def step(node: NodeState, event: Event, to: Wanted, now_s: float) -> NodeState:
             return _stands(node, Standing.LEFT_OUT, f"not asked: {event.words}", now_s) if waits else node
 
 
-def _asked(node: NodeState, now_s: float, *, tries: int) -> NodeState:
-    asked_s = node.asked_s if node.asked_s is not None else now_s
-    return replace(node, standing=Standing.ASKED, tries=node.tries + tries, asked_s=asked_s)
+def _asked(node: NodeState, now_s: float, *, sending: bool) -> NodeState:
+    first = node.asked_s is None or (sending and not node.begun)
+    return replace(
+        node,
+        standing=Standing.ASKED,
+        begun=node.begun or sending,
+        tries=node.tries + sending,
+        asked_s=now_s if first else node.asked_s,
+    )
 
 
 def _heard(node: NodeState, verdict: Verdict, why: str, now_s: float) -> NodeState:

@@ -36,7 +36,8 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
 def fleet() -> None:
     """Ask many nodes at once and know the truth about each.
 
-    HOSTS are sets as ClusterShell writes them ('fu-c2f[01-40]-[01-08]', '@group', 'a!b', 'a&b'), or - for stdin.
+    HOSTS are sets as ClusterShell writes them ('fu-c2f[01-40]-[01-08]', '@group', 'a!b', 'a&b'), - for stdin; or ask
+    with --from a BU's box folder, a Prometheus or the index who there is.
     """
 
 

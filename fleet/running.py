@@ -6,9 +6,10 @@ import asyncio
 import json
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import closing
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 import msgspec
@@ -28,6 +29,7 @@ from fleet.tables import new_console, show_plan, show_result
 from fleet.view import View
 
 Result = TypeVar("Result")
+SAID_EVERY_S: Final = 5.0
 
 
 def order_all(hosts: Sequence[str], farm: Farm, to: Wanted, order: Order, *, as_json: bool, of: str = "") -> None:
@@ -99,11 +101,22 @@ def end(store: Store, operation: Operation, *, as_json: bool) -> None:
 
 
 def watching(work: Callable[[Callable[[int], None]], Coroutine[Any, Any, Result]]) -> Result:
-    """Runs `work`, which looks at many nodes, and tells on a terminal how far it is."""
+    """Runs `work`, which looks at many nodes, and tells on stderr how far it is; in a pipe by a line now and then."""
     console = Console(stderr=True)
+    said_s = time.monotonic()
 
     async def run() -> Result:
-        with console.status("looking at the nodes") as words:
-            return await work(lambda n: words.update(f"looking at the nodes: {n}"))
+        with console.status("looking at the nodes") as status:
+
+            def tell(n: int) -> None:
+                nonlocal said_s
+                words = f"looking at the nodes: {n} so far"
+                if console.is_terminal:
+                    status.update(words)
+                elif time.monotonic() - said_s > SAID_EVERY_S:
+                    said_s = time.monotonic()
+                    click.echo(words, err=True)
+
+            return await work(tell)
 
     return asyncio.run(run())

@@ -77,7 +77,8 @@ def of_hosts(command: Command) -> Command:
         "modes",
         multiple=True,
         type=click.Choice([mode.value for mode in Mode], case_sensitive=False),
-        help="Only those in this mode, as the source knows it.",
+        metavar="MODE",
+        help="Only those in this mode (HLT, activatingCloud, cloud, deactivatingCloud), as the source knows it.",
     )
     @click.option(
         "--config",

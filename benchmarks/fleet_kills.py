@@ -17,6 +17,7 @@ from tests.integration.node import wait_for
 
 LIMIT_S: Final = 600.0  # simulated; longer than any node needs that arrives at all, and than it takes to be stuck
 LIVES_S: Final = (0.5, 4.0)  # from the start of the tool to its end; it needs about half a second to begin
+WITHIN_S: Final = 1200.0
 RAMP: Final = "5%,50%,100%"
 
 
@@ -27,12 +28,12 @@ def kills(console: Console, root: Path, nodes: int, speed: float, seed: int, tim
     console.print(f"killed {times} times, and left alone: {mix}", style="dim")
     with Farm(_folder(root, "alone"), nodes, speed, mix, seed) as farm:
         tool = Tool(farm, root / "alone" / "fleet.sqlite")
-        tool.run(*words, hosts=farm.hosts)
+        tool.run(*words, hosts=farm.hosts, within_s=WITHIN_S)
         (alone,) = tool.operations()
     with Farm(_folder(root, "killed"), nodes, speed, mix, seed) as farm:
         tool = Tool(farm, root / "killed" / "fleet.sqlite")
         moments = _kill(console, tool, (words, farm.hosts), random.Random(seed), times)  # noqa: S311 - no secret
-        tool.run("watch", "last")
+        tool.run("watch", "last", within_s=WITHIN_S)
         (killed,) = tool.operations()
         truth = farm.truth()
     wrong, twice, other = wrongs(truth, killed), asked_twice(truth, [killed.id]), differing(alone, killed)

@@ -38,6 +38,7 @@ LOOK_EVERY_S: Final = 1.0
 LOOKS_PER_S: Final = 600.0  # of all nodes together: many are looked at more seldom
 AGAIN_FIRST_S: Final = 0.5
 AGAIN_LAST_S: Final = 15.0
+SILENT_AFTER: Final = 3  # looks without an answer
 TICK_S: Final = 0.1
 CALLED_OFF_EVERY_S: Final = 1.0
 
@@ -120,7 +121,7 @@ class Engine:
                 continue
             if self._late(node):
                 self._step(host, Late())
-            elif now_s >= self._next_s.get(host, 0.0) or self._is_over_time(node, now_s):
+            elif now_s >= self._next_visit_s(node, now_s):
                 self._start(host, every_s)
 
     def _heed_calling_off(self, now_s: float) -> None:
@@ -144,9 +145,20 @@ class Engine:
     def _is_over_time(self, node: NodeState, now_s: float) -> bool:
         return now_s > self._ends_s(node)
 
+    def _next_visit_s(self, node: NodeState, now_s: float) -> float:
+        next_s = self._next_s.get(node.host, 0.0)
+        if self._is_over_time(node, now_s):  # to be settled without delay
+            visited_s = self._visited_s.get(node.host, 0.0)
+            return min(next_s, visited_s + LOOK_EVERY_S if node.silent else 0.0)
+        return next_s
+
     def _late(self, node: NodeState) -> bool:
-        """Returns whether its time is over, and a look that began since then has not ended it."""
-        return self._visited_s.get(node.host, 0.0) > self._ends_s(node)
+        """Returns whether its time is over, and looks that began since then have not ended it.
+
+        That it is silent is believed after several looks without an answer, whenever the first of them was.
+        """
+        looked = self._visited_s.get(node.host, 0.0) > self._ends_s(node)
+        return looked and (not node.silent or self._failures.get(node.host, 0) >= SILENT_AFTER)
 
     def _start(self, host: str, every_s: float) -> None:
         task = asyncio.create_task(self._visit(host, every_s))

@@ -108,10 +108,10 @@ class Tool:
         names = [",".join(hosts)] if hosts else []
         return [sys.executable, "-m", "hltmode", "fleet", words[0], *names, *words[1:], *files]
 
-    def run(self, *words: str, hosts: Sequence[str] = ()) -> int:
+    def run(self, *words: str, hosts: Sequence[str] = (), within_s: float = 120.0) -> int:
         """Runs the tool to its end and returns the exit code."""
         return subprocess.run(
-            self.command(*words, hosts=hosts), check=False, stdout=subprocess.DEVNULL, timeout=120
+            self.command(*words, hosts=hosts), check=False, stdout=subprocess.DEVNULL, timeout=within_s
         ).returncode
 
     @contextmanager

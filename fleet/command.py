@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from fleet.follow.command import decisions, follow, policy
-from fleet.hold_commands import hold, release
+from fleet.hold_commands import hold, holds, release
 from fleet.looking_commands import history, nodes, status, why
 from fleet.switching_commands import cancel, exclude, include, plan, resume, retry, undo, watch
 
@@ -25,6 +25,7 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     history,
     why,
     hold,
+    holds,
     release,
     follow,
     decisions,

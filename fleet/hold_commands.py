@@ -6,10 +6,13 @@ import getpass
 from contextlib import closing
 
 import click
+import msgspec
 
 from fleet.hosts import folded
-from fleet.options import Farm, of_farm
+from fleet.looks import show_holds
+from fleet.options import PLAIN_CODES, Farm, json_option, of_farm
 from fleet.store import Store
+from fleet.tables import new_console
 from fleet.targets import Which, chosen, of_hosts
 
 
@@ -26,6 +29,20 @@ def hold(which: Which, who: str, reason: str, farm: Farm) -> None:
     with closing(Store(farm.store)) as store:
         store.hold(names, who, reason)
     click.echo(f"{len(names)} on hold: {folded(names)}")
+
+
+@click.command(epilog=f"Example: hltmode fleet holds. {PLAIN_CODES}")
+@of_farm
+@json_option
+def holds(farm: Farm, as_json: bool) -> None:
+    """List the nodes on hold: since when, by whom and why."""
+    with closing(Store(farm.store)) as store:
+        found = store.holds().values()
+    if as_json:
+        for each in found:
+            click.echo(msgspec.json.encode(each))
+    else:
+        show_holds(new_console(), found)
 
 
 @click.command(epilog="Example: hltmode fleet release fu-c2f01-01-01. Exit codes: 0 done, 2 wrong usage.")

@@ -80,6 +80,18 @@ def show_history(console: Console, found: Iterable[Past]) -> None:
     put(console, table)
 
 
+def show_holds(console: Console, holds: Iterable[Hold]) -> None:
+    """Prints who is on hold, together what is so for one reason."""
+    groups: dict[tuple[str, str], list[Hold]] = {}
+    for each in sorted(holds, key=lambda each: each.since_s):
+        groups.setdefault((each.who, each.reason), []).append(each)
+    table = new_table("nodes", "which", "since", "who", "why", right=("nodes",))
+    for (who, reason), held in groups.items():
+        since_s = min(each.since_s for each in held)
+        table.add_row(str(len(held)), folded(each.host for each in held), _when(since_s), who, reason)
+    put(console, table)
+
+
 def show_why(console: Console, host: str, known: Why) -> None:
     """Prints all that is known of one node."""
     seen = known.seen

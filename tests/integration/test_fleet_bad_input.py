@@ -111,6 +111,16 @@ def test_endless_and_empty_stdin_are_told() -> None:
     told(fleet("nodes", "-", stdin=b"# nobody\n"), 2, "no node is named")
 
 
+def test_holds_are_listed_by_who_made_them_and_why(tmp_path: Path) -> None:
+    store = tmp_path / "fleet.sqlite"
+    fleet("hold", "fu-[1-3]", "--who", "anna", "--reason", "new disks", store=store)
+    fleet("hold", "fu-9", "--who", "ben", "--reason", "test", store=store)
+    shown = fleet("holds", store=store).stdout.splitlines()
+    assert [line.split()[:2] for line in shown[1:]] == [["3", "fu-[1-3]"], ["1", "fu-9"]]
+    assert shown[1].endswith("anna  new disks")
+    assert len(fleet("holds", "--json", store=store).stdout.splitlines()) == 4
+
+
 def test_a_shell_is_offered_verbs_and_operations(tmp_path: Path) -> None:
     def offered(*words: str) -> list[str]:
         with pytest.MonkeyPatch.context() as patch:

@@ -65,7 +65,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     switch:   the request of the journey under way
     overdue:  the deadline of that request has passed
     stuck:    the mode has lasted longer than it should
-    answered: the last requests, oldest first; a repeated id gets the same answer
+    answered: the last requests, oldest first; a repeated id gets the same answer, or hears of a newer one
     """
 
     position: Position = Position.HLT

@@ -22,6 +22,7 @@ from switcher.rules.entering import enter_draining, enter_return, enter_stopping
 from switcher.states import Position, State, mode
 
 REMEMBERED_REQUESTS: Final = 64
+REMEMBERED_OF_ANY_KIND: Final = 32  # the newest; of older ones those that changed nothing are forgotten first
 
 
 def on_request(state: State, event: Requested) -> Step:
@@ -70,7 +71,13 @@ def _already(state: State, request: Request) -> Step:
 
 
 def _remember(state: State, answer: Answer) -> State:
-    return replace(state, answered=(*state.answered, answer)[-REMEMBERED_REQUESTS:])
+    """Somebody who asks for the same again and again doesn't make the node forget the ids that turned it round."""
+    answered = (*state.answered, answer)
+    if len(answered) > REMEMBERED_REQUESTS:
+        older = answered[:-REMEMBERED_OF_ANY_KIND]
+        forgotten = next((old for old in older if old.verdict is Verdict.ALREADY), older[0])
+        answered = tuple(known for known in answered if known is not forgotten)
+    return replace(state, answered=answered)
 
 
 def under_check(state: State) -> bool:

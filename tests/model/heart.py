@@ -3,16 +3,17 @@
 A state is put into its normal form after each step, so that there are finitely many. Why each part of that loses
 nothing:
 
-ids        Rules compare ids for equality, look at the first letters (moved by hand) and at the newest answer. So the
-           journey under way is called `r`, or `hand-r` when a hand-moved token asked; a command file keeps its id while
-           it lies on disk; a new request is always called `new`. What a repeated id does is asked in every state
-           by itself (`promises.state`), for ids of any age.
-answered   Only the newest answer, that of the journey under way and those of command files on disk are read by rules.
+ids        Rules compare ids for equality only. So the journey under way is called `r`; a command file keeps its id
+           while it lies on disk; a new request is always called `new`. What a repeated id does is asked in every state
+           by itself (`promises.state`).
+answered   Only the answers to the journey under way and to command files on disk are read by rules.
 words      `trouble`, reasons and names decide nothing.
 errors     Compared with STOP_AGAIN_EVERY (modulo) and LASTING_ERRORS only, which are made 2 here; otherwise they only
            set how long a clock waits, and clocks ring at any moment here.
 stuck      No rule reads it. That the bell sets it is a promise of its own.
 deadline   There is one or there is none; when it rings is up to the world.
+
+That a normal form behaves like the state itself is tried on random states and events in `tests.model.test_proof`.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from tests.model.world import CALL_OF, CLOCK_OF
 ERRORS_COUNT: Final = 2
 
 FILE: Final = "file-"
-CANONICAL: Final = ("r", f"{HAND}-r")
+UNDER_WAY: Final = "r"
 
 # Orders: what an effect asks of the shell, as (what, argument).
 PUBLISH, MOVE, IGNITE, CHECK, BEGIN, REFUSE, TELL, ASK, WAKE = range(9)
@@ -127,9 +128,9 @@ class Heart:
         own, switch = FILE + name, state.switch
         under_way = switch is not None and switch.id == own
         if switch is not None and under_way:
-            switch = replace(switch, id="r")
+            switch = replace(switch, id=UNDER_WAY)
         answered = tuple(
-            replace(answer, id="r") if answer.id == own else answer
+            replace(answer, id=UNDER_WAY) if answer.id == own else answer
             for answer in state.answered
             if answer.id != own or under_way
         )
@@ -142,9 +143,13 @@ class Heart:
         number = self.number(after)
         broken = broken or self.facts[number].broken
         self.transitions.append(Transition(heart, event, number, effects))
-        orders = [] if mode(after) is mode(before) else [(PUBLISH, MODES[mode(after)].code)]
-        orders += [order for effect in effects for order in _orders(effect)]
-        return number, tuple(orders), broken
+        return number, orders_of(before, after, effects), broken
+
+
+def orders_of(before: State, after: State, effects: tuple[Effect, ...]) -> tuple[Order, ...]:
+    """Returns what a step asks of the shell, in order; what only the journal or a caller gets is left out."""
+    published = [] if mode(after) is mode(before) else [(PUBLISH, MODES[mode(after)].code)]
+    return (*published, *(order for effect in effects for order in _orders(effect)))
 
 
 def _orders(effect: Effect) -> Iterator[Order]:
@@ -177,14 +182,11 @@ def normal(state: State) -> State:
     switch, answered = state.switch, state.answered
     kept = [answer for answer in answered if answer.id.startswith(FILE)]
     if switch is not None:
-        own = switch.id if switch.id.startswith((FILE, *CANONICAL)) else "r"
-        own = f"{HAND}-r" if switch.id.startswith(HAND) else own
-        if not own.startswith(FILE):
+        if not switch.id.startswith(FILE):
             verdict = next((answer.verdict for answer in answered if answer.id == switch.id), Verdict.ACCEPTED)
-            kept.append(Answer(id=own, verdict=verdict))
+            kept.append(Answer(id=UNDER_WAY, verdict=verdict))
+        own = switch.id if switch.id.startswith(FILE) else UNDER_WAY
         switch = replace(switch, id=own, who="", reason="", deadline_s=None if switch.deadline_s is None else 1.0)
-    if answered and answered[-1].verdict is Verdict.REFUSED and answered[-1].id.startswith(HAND):
-        kept.append(Answer(id=f"{HAND}-refused", verdict=Verdict.REFUSED))
     return replace(
         state,
         errors=errors,

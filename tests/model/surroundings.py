@@ -60,6 +60,7 @@ REQUESTS: Final = {
     "a client asks for cloud": Requested(Request(id="new", to=Wanted.CLOUD)),
     "a client asks for cloud, with a deadline": Requested(Request(id="new", to=Wanted.CLOUD, deadline_s=1.0)),
     "a client asks for HLT": Requested(Request(id="new", to=Wanted.HLT)),
+    "a client asks for HLT, with a deadline": Requested(Request(id="new", to=Wanted.HLT, deadline_s=1.0)),
 }
 COMMANDS: Final = {
     "excludenow": Requested(Request(id=f"{FILE}excludenow", to=Wanted.CLOUD, hurry=True)),
@@ -243,10 +244,12 @@ class Surroundings:
 
     def _reboot(self, world: World) -> Iterator[Move]:
         for killed in self.shell.killed(world):
-            down = killed._replace(jobs=0, told=0)
+            # Without a state file nobody knows that it was a reboot.
+            life = FORGETFUL if world.life == FORGETFUL else REBOOTED
+            down = killed._replace(jobs=0, told=0, life=life)
+            yield Move(1, "the machine reboots", "", None, down._replace(vms=False))
+            yield Move(1, "the machine reboots and VMs come up", "", None, down._replace(vms=True))
             if world.life != FORGETFUL:
-                yield Move(1, "the machine reboots", "", None, down._replace(life=REBOOTED, vms=False))
-                yield Move(1, "the machine reboots and VMs come up", "", None, down._replace(life=REBOOTED, vms=True))
                 lost = killed._replace(life=FORGETFUL, heart=self.heart.number(State()), hand=killed.in_cloud > 0)
                 # What jobs were told and which runs were refused is forgotten with it: nothing is promised of those.
                 forgotten = sum(run for run in RUNS if lost.bu[run - 1] == GOES_ON) & ~lost.jobs | lost.told

@@ -40,6 +40,7 @@ from switcher.events import (
     WorkEnded,
 )
 from switcher.rules.in_cloud import LASTING_ERRORS
+from switcher.rules.requests import REMEMBERED_REQUESTS
 from switcher.states import Position, Run, State, Told, Verb, may_work, mode
 
 RUN = RunRef(100, "bu-1")
@@ -260,6 +261,23 @@ def test_a_repeated_request_that_changed_nothing_undoes_nothing_newer_either() -
     after, effects = play(state, asked(Wanted.CLOUD, "r2"))
     assert after == state
     assert effects == [Reply(Answer(id="r2", verdict=Verdict.NEWER, reason="request r3 came later"))]
+
+
+def test_who_asks_for_the_same_again_and_again_does_not_make_old_ids_new() -> None:
+    state, _ = play(State(), *TO_CLOUD, asked(Wanted.HLT, "r2"), STOPPED, STATUS_DOWN, TokensMoved(Wanted.HLT))
+    state, _ = play(state, *(asked(Wanted.HLT, f"again-{number}") for number in range(500)))
+    assert len(state.answered) == REMEMBERED_REQUESTS
+    for stale in ("r1", "again-499", "again-470"):
+        after, effects = play(state, asked(Wanted.CLOUD, stale))
+        assert after == state
+        assert len(effects) == 1
+
+
+def test_of_many_requests_that_turned_the_node_the_oldest_is_forgotten_first() -> None:
+    state = State()
+    for number in range(100):
+        state, _ = play(state, asked((Wanted.CLOUD, Wanted.HLT)[number % 2], f"r{number}"), TokensMoved(Wanted.HLT))
+    assert [answer.id for answer in state.answered] == [f"r{number}" for number in range(36, 100)]
 
 
 @pytest.mark.parametrize("between", [(), (asked(Wanted.CLOUD, "r3"),)], ids=["include", "include and exclude"])

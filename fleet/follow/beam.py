@@ -48,9 +48,16 @@ def silent(beam: Beam, now_s: float, patience_s: float) -> Beam:
     return beam
 
 
-def resumed(beam: Beam, now_s: float, patience_s: float) -> Beam:
-    """Returns `beam` for one who was away and listens again from `now_s`: the source gets its patience anew."""
-    return replace(silent(beam, now_s, patience_s), heard_s=now_s, trouble="nothing heard since the start")
+def resumed(beam: Beam, alive_s: float, now_s: float, patience_s: float) -> Beam:
+    """Returns `beam` for one who listened until `alive_s` and listens again from `now_s`.
+
+    Who was away for longer than the patience gives the source its patience anew; else a silence goes on, so that one
+    who dies again and again notices it as well. A clock that was set back makes nothing newer than now.
+    """
+    beam = replace(beam, heard_s=min(beam.heard_s, now_s), trouble="nothing heard since the start")
+    if now_s - alive_s <= patience_s:
+        return beam
+    return replace(silent(beam, now_s, patience_s), heard_s=now_s)
 
 
 def lasted_s(beam: Beam, of_those: Callable[[BeamMode | None], bool], now_s: float) -> float | None:

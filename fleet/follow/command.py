@@ -47,8 +47,9 @@ policy_argument = click.argument("path", metavar="POLICY", type=click.Path(path_
 )
 @click.option("--policy", "path", type=click.Path(path_type=Path), required=True, help="The policy, a TOML file.")
 @click.option("--check", is_flag=True, help="Explain the policy and end.")
+@click.option("--dry-run", "dry", is_flag=True, help="Ask no node and write nothing; say in the log what it would do.")
 @of_farm
-def follow(path: Path, check: bool, farm: Farm) -> None:
+def follow(path: Path, check: bool, dry: bool, farm: Farm) -> None:
     """Keep the farm where a policy wants it while the beam comes and goes, until SIGTERM.
 
     HLT always wins. Operations under way survive this process; the next one carries on. SIGHUP reads the policy again.
@@ -59,8 +60,9 @@ def follow(path: Path, check: bool, farm: Farm) -> None:
         return
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with closing(Store(farm.store)) as store:
-        lock.hold(farm.store.with_name(f"{farm.store.name}.follow.lock"), "a follower", "this store")
-        follower = Follower(read, farm, store, lambda: _of_farm(path, farm)[0], str(path))
+        if not dry:
+            lock.hold(farm.store.with_name(f"{farm.store.name}.follow.lock"), "a follower", "this store")
+        follower = Follower(read, farm, store, lambda: _of_farm(path, farm)[0], str(path), dry=dry)
         port = _serve(follower, read.file.metrics)
         logging.getLogger("fleet.follow").info(
             "ready: %s, %d nodes, http://%s:%d/metrics", path, len(farm.places), read.file.metrics.bind, port

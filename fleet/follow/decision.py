@@ -131,6 +131,12 @@ def after(course: Course, decision: Decision, now_s: float) -> Course:
             return course
 
 
+def resumed_course(course: Course, now_s: float) -> Course:
+    """Returns a course that was kept, for one whose clock may have been set back since: nothing is newer than now."""
+    cloud_s, asked_s = (None if when is None else min(when, now_s) for when in (course.cloud_s, course.asked_s))
+    return replace(course, cloud_s=cloud_s, asked_s=asked_s)
+
+
 def _towards_hlt(policy: Policy, situation: Situation, reason: str) -> Decision:
     course = situation.course
     act, because = Act.WAIT, Because.ALREADY

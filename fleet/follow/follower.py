@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import time
 from collections import Counter
@@ -24,7 +25,7 @@ from fleet.engine import steady_clock
 from fleet.follow.beam import Beam, heard, resumed, silent
 from fleet.follow.beam_sources import NoBeamMode, reader
 from fleet.follow.carrying import Books, Carrier
-from fleet.follow.decision import Act, Course, Decision, Situation, decide
+from fleet.follow.decision import Act, Course, Decision, Situation, after, decide, resumed_course
 from fleet.follow.gauges import Shown
 from fleet.follow.policy_file import Read
 from fleet.follow.record import Entry, Now, Record
@@ -43,10 +44,16 @@ CLOUD_AGAIN_S: Final = 10.0  # between two tries of a turn that did not come abo
 
 
 class Follower:
-    """Keeps the nodes of `farm` where the policy wants them. `reread` returns the policy's file as it is now."""
+    """Keeps the nodes of `farm` where the policy wants them. `reread` returns the policy's file as it is now.
 
-    def __init__(self, read: Read, farm: Farm, store: Store, reread: Callable[[], Read], name: str) -> None:
+    A `dry` one asks no node and writes nothing: it says in its log what it would do if it were the only one.
+    """
+
+    def __init__(
+        self, read: Read, farm: Farm, store: Store, reread: Callable[[], Read], name: str, *, dry: bool = False
+    ) -> None:
         self.shown = Shown()
+        self._dry = dry
         self._read = read
         self._reread = reread
         self._farm = farm
@@ -55,9 +62,10 @@ class Follower:
         self._record = Record(store)
         self._carrier = Carrier(store, self._record, farm, read.file, self._clock)
         now_s = self._clock()
-        kept = self._record.kept(Beam)
-        self._beam = resumed(kept or Beam(heard_s=now_s), now_s, read.policy.patience_s)
-        self._course = self._record.kept(Course) or Course()
+        kept, last = self._record.kept(Beam), self._record.kept(Now)
+        alive_s = last.at_s if last else -math.inf
+        self._beam = resumed(kept or Beam(heard_s=now_s), alive_s, now_s, read.policy.patience_s)
+        self._course = Course() if dry else resumed_course(self._record.kept(Course) or Course(), now_s)
         self._looked_s: float | None = None
         self._heard_s: float | None = None
         self._look_now = asyncio.Event()
@@ -71,7 +79,7 @@ class Follower:
 
     async def run(self) -> None:
         """Follows until it is cancelled; operations under way then stay for the next start."""
-        self._record.add(Entry(at_s=time.time(), kind="started", reason=self._name, beam=self._beam_word))
+        self._note("started", self._name)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
             group.create_task(self._look())
@@ -91,8 +99,12 @@ class Follower:
             log.error("policy not taken over: changes of %s take a restart", ", ".join(fixed))
             return
         self._read, self._carrier.file = read, read.file
-        self._record.add(Entry(at_s=time.time(), kind="reloaded", reason=self._name, beam=self._beam_word))
+        self._note("reloaded", self._name)
         log.info("policy read again")
+
+    def _note(self, kind: str, reason: str) -> None:
+        if not self._dry:
+            self._record.add(Entry(at_s=time.time(), kind=kind, reason=reason, beam=self._beam_word))
 
     async def _listen(self) -> None:
         source, read = self._read.file.beam, None
@@ -129,7 +141,8 @@ class Follower:
     async def _turns(self, group: asyncio.TaskGroup) -> None:
         while True:
             try:
-                self._carrier.run_all(group, self._ended)
+                if not self._dry:
+                    self._carrier.run_all(group, self._ended)
                 await self._turn()
             except HltmodeError as error:
                 self._fail(error)
@@ -142,7 +155,7 @@ class Follower:
         self._failed = str(error)
         log.error("%s", error)
         try:
-            self._record.add(Entry(at_s=time.time(), kind="failed", reason=str(error), beam=self._beam_word))
+            self._note("failed", str(error))
         except HltmodeError:
             log.error("the log of decisions lacks this one")
 
@@ -155,9 +168,13 @@ class Follower:
         held = self._record.held()
         books = self._carrier.books()
         situation = Situation(
-            now_s=now_s, beam=self._beam, course=self._course, hold=held.words if held else "", under_way=books.way,
-            owed=len(books.owed),
-        )  # fmt: skip
+            now_s=now_s,
+            beam=self._beam,
+            course=self._course,
+            hold=held.words if held else "",
+            under_way=None if self._dry else books.way,
+            owed=0 if self._dry else len(books.owed),
+        )
         return decide(self._read.policy, situation)
 
     async def _turn(self) -> None:
@@ -173,6 +190,10 @@ class Follower:
 
     async def _carry_out(self, decision: Decision) -> None:
         course: Course | None
+        if self._dry:
+            log.info("would: %s: %s", decision.act.value, decision.reason)
+            self._course = after(self._course, decision, self._clock())
+            return
         match decision.act:
             case Act.TO_CLOUD:
                 if self._looked_s is None or time.monotonic() < self._cloud_again_s:
@@ -198,12 +219,10 @@ class Follower:
             if kind is not Warned.BEAM:
                 words += f" ({whose(away, books.own, books.held, books.taken)})"
             log.warning("%s: %s", kind.value, words)
-            self._record.add(
-                Entry(at_s=time.time(), kind="warning", reason=f"{kind.value}: {words}", beam=self._beam_word)
-            )
+            self._note("warning", f"{kind.value}: {words}")
         for kind in self._warned.keys() - found.keys():
             log.info("%s: over", kind.value)
-            self._record.add(Entry(at_s=time.time(), kind="warning over", reason=kind.value, beam=self._beam_word))
+            self._note("warning over", kind.value)
         self._warned = found
 
     def _show(self, decision: Decision, books: Books) -> None:
@@ -232,7 +251,7 @@ class Follower:
             operation=books.under_way[-1].id if books.under_way else "",
         )  # fmt: skip
         gist = replace(now, at_s=0.0, words=decision.because.value)
-        if gist == self._gist and now.at_s - self._said_s < SAY_EVERY_S:
+        if self._dry or (gist == self._gist and now.at_s - self._said_s < SAY_EVERY_S):
             return
         self._gist, self._said_s = gist, now.at_s
         self._record.keep(now, self._beam)

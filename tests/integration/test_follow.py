@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -102,6 +103,13 @@ class Followed:
         self.says("STABLE BEAMS")
         self.start()
 
+    def dry(self) -> Daemon:
+        """Returns a second follower that only says what it would do, when it has heard the beam."""
+        words = ["fleet", "follow", "--dry-run", "--policy", str(self.path), *self._files]
+        made = Daemon("dry follower", words, self._log.with_name("dry.log"))
+        made.wait_said("no rule names it")
+        return made
+
     def says(self, mode: str) -> None:
         new = self.beam.with_suffix(".new")
         new.write_text(f"{mode}\n")
@@ -111,6 +119,12 @@ class Followed:
         self.daemon = Daemon("follower", ["fleet", "follow", "--policy", str(self.path), *self._files], self._log)
         self.daemon.wait_ready()
         wait_for("a first look", lambda: self.metrics().get((FOLLOW_NODES, "HLT")) is not None)
+
+    def reads(self, policy: str, answer: str) -> None:
+        """Has the follower read another policy, and waits for what it says of it."""
+        self.path.write_text(policy)
+        self.daemon.process.send_signal(signal.SIGHUP)
+        self.daemon.wait_said(answer)
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "hltmode", "fleet", *words, *self._files]
@@ -194,7 +208,9 @@ def test_an_exclusion_under_way_is_called_off_and_undone(followed: Followed) -> 
     second = followed.run("follow", "--policy", str(followed.path))
     assert (second.returncode, second.stderr.count("\n")) == (4, 1)
     assert "a follower already serves this store" in second.stderr
-    followed.says("RAMP DOWN")
+    with followed.dry() as dry:
+        followed.says("RAMP DOWN")
+        dry.wait_said("would: to cloud: RAMP DOWN: gap")
     wait_for("some on their way", lambda: farm.modes()["activatingCloud"] > 0)
     followed.says("INJECTION PROBE BEAM")
     wait_for("an operation back", lambda: len(followed.operations()) == 2)
@@ -225,8 +241,12 @@ def test_a_hold_sends_nobody_more_and_holds_nobody_back(followed: Followed) -> N
     followed.says("NO BEAM")
     wait_for("it waits", lambda: followed.daemon.said.count("on hold by anna") > 1)
     assert len(followed.operations()) == 2
+    rules = followed.path.read_text()
+    followed.reads(rules.replace("NO BEAM", "NO BEEM"), "NO BEEM is no beam mode; did you mean NO BEAM?")
+    followed.reads(rules.replace('name = "gap"', 'name = "another"'), "policy read again")
     assert "was held by anna" in followed.run("policy", "release", "--who", "ben").stdout
     wait_for("five in cloud", lambda: farm.modes()["cloud"] == 5)
+    assert followed.entries("to cloud")[-1].reason.startswith("NO BEAM: another")
 
 
 @pytest.mark.parametrize("followed", [{"patience_s": 2.0}], indirect=True)

@@ -14,6 +14,7 @@ from hltmode.main import cli
 ROOT = Path(__file__).parents[2]
 MANUALS = (
     ROOT / "README.md",
+    ROOT / "docs" / "policy.md",
     ROOT / "docs" / "runbooks.md",
     ROOT / "docs" / "dashboards.md",
     ROOT / "docs" / "fleet.md",

@@ -13,7 +13,18 @@ from msgspec.structs import replace
 from contract.beam import BeamMode
 from contract.modes import Wanted
 from fleet.follow.beam import Beam, heard, lasted_s, resumed, silent
-from fleet.follow.decision import MOST_SELDOM_S, Act, Because, Course, Decision, Situation, after, decide, wish
+from fleet.follow.decision import (
+    MOST_SELDOM_S,
+    Act,
+    Because,
+    Course,
+    Decision,
+    Situation,
+    after,
+    decide,
+    resumed_course,
+    wish,
+)
 from fleet.follow.policy import Policy, Rule, Want, span
 
 GAP = frozenset({BeamMode.RAMP_DOWN, BeamMode.NO_BEAM})
@@ -129,13 +140,28 @@ def test_a_mode_begins_anew_after_a_silence_that_was_too_long_and_goes_on_after_
 
 
 def test_one_who_was_away_listens_first_and_does_not_call_the_farm_back() -> None:
-    back = resumed(beam(BeamMode.NO_BEAM, 900.0), 20_000.0, POLICY.patience_s)
+    back = resumed(beam(BeamMode.NO_BEAM, 900.0), 10_000.0, 20_000.0, POLICY.patience_s)
     found = decide(POLICY, Situation(now_s=20_001.0, beam=back, course=SENT))
     assert (found.act, found.because) == (Act.WAIT, Because.LISTENING)
     assert decide(POLICY, Situation(now_s=20_121.0, beam=back, course=SENT)).act is Act.TO_HLT
-    soon = resumed(beam(BeamMode.NO_BEAM, 900.0), 10_005.0, POLICY.patience_s)
+    soon = resumed(beam(BeamMode.NO_BEAM, 900.0), 10_000.0, 10_005.0, POLICY.patience_s)
     again = heard(soon, BeamMode.NO_BEAM, 10_006.0, POLICY.patience_s)
     assert lasted_s(again, lambda mode: mode in GAP, 10_006.0) == 906.0
+
+
+def test_one_who_dies_again_and_again_notices_a_silence_as_well() -> None:
+    now_s, there = 10_000.0, beam(BeamMode.NO_BEAM, 900.0)
+    for _ in range(15):
+        now_s += 10.0
+        there = resumed(there, now_s - 10.0, now_s, POLICY.patience_s)
+    assert decide(POLICY, Situation(now_s=now_s, beam=there, course=SENT)).act is Act.TO_HLT
+
+
+def test_a_clock_that_was_set_back_delays_nothing() -> None:
+    there = resumed(beam(BeamMode.NO_BEAM, 900.0), 10_000.0, 5_000.0, POLICY.patience_s)
+    assert decide(POLICY, Situation(now_s=5_121.0, beam=there, course=SENT)).act is Act.TO_HLT
+    course = resumed_course(Course(cloud_s=9_000.0, asked_s=9_999.0, asked=1), 5_000.0)
+    assert (course.cloud_s, course.asked_s) == (5_000.0, 5_000.0)
 
 
 @pytest.mark.parametrize(

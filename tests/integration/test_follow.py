@@ -177,7 +177,7 @@ def followed(farm: Farm, tmp_path: Path, request: pytest.FixtureRequest) -> Iter
 def test_a_gap_with_a_kill_in_the_middle_is_one_operation_there_and_one_back(followed: Followed) -> None:
     farm = followed.farm
     followed.says("NO BEAM")
-    wait_for("nodes on their way", lambda: farm.modes()["activatingCloud"] > 0)
+    wait_for("nodes on their way", lambda: farm.modes()["HLT"] < NODES)
     followed.daemon.kill()
     followed.daemon.end()
     followed.start()
@@ -211,7 +211,7 @@ def test_an_exclusion_under_way_is_called_off_and_undone(followed: Followed) -> 
     with followed.dry() as dry:
         followed.says("RAMP DOWN")
         dry.wait_said("would: to cloud: RAMP DOWN: gap")
-    wait_for("some on their way", lambda: farm.modes()["activatingCloud"] > 0)
+    wait_for("some on their way", lambda: farm.modes()["HLT"] < NODES)
     followed.says("INJECTION PROBE BEAM")
     wait_for("an operation back", lambda: len(followed.operations()) == 2)
     out, back = followed.operations()
@@ -227,7 +227,7 @@ def test_an_exclusion_under_way_is_called_off_and_undone(followed: Followed) -> 
 def test_a_hold_sends_nobody_more_and_holds_nobody_back(followed: Followed) -> None:
     farm = followed.farm
     followed.says("NO BEAM")
-    wait_for("some on their way", lambda: farm.modes()["activatingCloud"] > 0)
+    wait_for("some on their way", lambda: farm.modes()["HLT"] < NODES)
     assert followed.run("policy", "hold", "--who", "anna", "--reason", "beam study").returncode == 0
     wait_for("the end of the exclusion", lambda: followed.entries("ended"))
     (out,) = followed.operations()

@@ -137,10 +137,6 @@ def _joins_what_is_over(state: State, event: Event) -> Step | None:
     return None
 
 
-def _forgets_hlt(state: State, event: Event) -> Step | None:
-    return (state, ()) if isinstance(event, Requested) and event.request.to is Wanted.HLT else None
-
-
 def _ends_twice(rule: Rule) -> Rule:
     def bent(state: State, event: Event) -> Step:
         after, effects = rule(state, event)
@@ -162,7 +158,13 @@ STOPPING, BACK = Position.STOPPING_VMS, Position.TAKING_BACK
 SEEDED: Final = (
     Fault("an exit code of stop is believed", "1", IgniterSaid, (STOPPING,), _instead(_trusts_stop)),
     Fault("the first job that ends lets the cores go", "1", WorkEnded, (DRAINING,), _instead(_hands_over_too_early)),
-    Fault("HLT is asked for in vain while tokens move back", "2", Requested, (BACK,), _instead(_forgets_hlt)),
+    Fault(
+        "a request does not count while tokens move back",
+        "2",
+        Requested,
+        (BACK,),
+        _after(lambda before, after: replace(after, wanted=before.wanted)),
+    ),
     Fault(
         "old ids are forgotten at once",
         "2",

@@ -55,6 +55,7 @@ class Carrier:
         self._hands = hands
         self._post = post
         self._work = work
+        self._stuck_token = ""
         self._replies: dict[str, list[asyncio.Future[Answer]]] = {}
 
     async def answer(self, request: Request) -> Answer:
@@ -105,8 +106,12 @@ class Carrier:
         try:
             await self._hands.do(move, self.config.paths)
         except OSError as error:
-            log.error("core token %s can't be moved for %s: %s", error.filename, to.value, error.strerror)
-            return TokensMoved(to, f"{error.filename}: {error.strerror}")
+            words = f"{error.filename}: {error.strerror}"
+            if words != self._stuck_token:
+                log.error("core token %s can't be moved for %s: %s", error.filename, to.value, error.strerror)
+            self._stuck_token = words
+            return TokensMoved(to, words)
+        self._stuck_token = ""
         return TokensMoved(to)
 
     async def _check_run(self, ref: RunRef) -> None:

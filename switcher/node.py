@@ -46,6 +46,7 @@ from switcher.work import Work
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 5.0
+LOOK_OFTEN_S: Final = 1.0  # while nobody notifies of changes
 SAVE_AGAIN_S: Final = 1.0
 MOST_COMMANDS: Final = 20
 
@@ -71,6 +72,7 @@ class Switcher:
         self._mailbox: asyncio.Queue[Event | Look | ProcessEnded] = asyncio.Queue()
         self._hands = Hands()
         self._look_asked = False
+        self._watching = Watching(self.paths, self._poke_from_thread)
         self._directories = intake.RunDirectories()
         self._work = Work(config.jobs, self.paths, self._watch_process)
         self._carrier = Carrier(config, self._hands, self._mailbox.put_nowait, self._work)
@@ -105,6 +107,7 @@ class Switcher:
         """Takes over what can change while running: cloud tool, jobs, time limits of a switch."""
         self.config = config
         self._carrier.reload(config)
+        self.showing.limits = config.switch
         self._work.settings = config.jobs
 
     # Life
@@ -124,7 +127,6 @@ class Switcher:
 
     async def serve(self) -> None:
         """Carries on from what `start` found and empties the mailbox until cancelled."""
-        watching = Watching(self.paths, self._poke_from_thread)
         try:
             async with self._tasks:
                 self._tasks.create_task(
@@ -137,7 +139,7 @@ class Switcher:
                 while True:
                     await self._handle(await self._mailbox.get())
         finally:
-            watching.stop()
+            self._watching.stop()
             self._alarms.cancel_all()
             self._hands.stop()
             self._store.close()
@@ -201,6 +203,7 @@ class Switcher:
                 if words != trouble:
                     log.error("%s; nothing moves until it can", words)
                     self.showing.held(words)
+                    self._mount.poke()
                 trouble = words
                 await asyncio.sleep(SAVE_AGAIN_S)
         if trouble:
@@ -234,17 +237,22 @@ class Switcher:
     async def _look_regularly(self) -> None:
         while True:
             self.poke()
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(LOOK_OFTEN_S if self._watching.trouble else LOOK_EVERY_S)
 
     async def _look(self) -> None:
+        trouble = ""
         try:
-            await self._hands.do(self._mend_mode)
+            await self._hands.do(self._watching.renew)
+            await self._hands.do(tokens.complete, self.paths)
             await self._take_commands()
+            await self._hands.do(self._mend_mode)
             seen = await self._hands.do(intake.look, self.paths)
             found = await self._hands.do(tokens.scan, self.paths)
         except OSError as error:
-            log.error("%s: %s", error.filename, error.strerror)
+            trouble = f"{error.filename}: {error.strerror}"
             return
+        finally:
+            self._say_trouble(trouble)
         for name in seen.strange:
             await self._hands.attempt(intake.clear_away, self.paths.watch_dir / name)
         appeared = await self._hands.do(self._directories.appeared, self.paths, seen.runs)
@@ -257,6 +265,13 @@ class Switcher:
         vanished = [run.ref.number for run in self._state.runs if run.ref.number not in present]
         await self._follow(RunEnded(number, "vanished") for number in vanished)
         await self._follow([TokensSeen(len(found.cloud), found.outside)])
+
+    def _say_trouble(self, trouble: str) -> None:
+        """Says, once for as long as it lasts, why nobody can look; nothing that is asked by files is seen meanwhile."""
+        if trouble != self.showing.shot.look_trouble:
+            log.log(logging.ERROR if trouble else logging.INFO, "%s", trouble or "the node can be looked at again")
+            self.showing.blinded(trouble)
+            self._mount.poke()
 
     async def _take_commands(self) -> None:
         """Deals with the command files, oldest first, with a fresh look before each: a newer one may have come."""
@@ -282,8 +297,8 @@ class Switcher:
         except Unreadable:
             right = False
         if not right:
-            log.warning("%s: did not hold the mode; written again", self.paths.mode)
             write_mode(self.paths.mode, mode(self._state))
+            log.warning("%s: did not hold the mode; written again", self.paths.mode)
 
     # Levels
 

@@ -69,7 +69,7 @@ class Store:
             self._path.rename(aside)
             log.error("%s: not a state file (%s); moved to %s, starting from facts", self._path, error, aside.name)
             return None
-        self._journal.append(saved.records)
+        self._journal.complete(saved.records)
         return saved
 
     def save(self, state: State, timeline: Timeline, records: list[AnyRecord]) -> None:

@@ -46,6 +46,16 @@ def prepare(paths: NodePaths) -> None:
     sync_folder(paths.resources_dir.parent)
 
 
+def complete(paths: NodePaths) -> None:
+    """Makes folders that somebody has removed since, but never their parents: that is for a mount that is missing."""
+    missing = [state for state in TOKEN_STATES if not paths.tokens(state).exists()]
+    for state in missing:
+        log.warning("%s: was not there; made anew", paths.tokens(state))
+        paths.tokens(state).mkdir(exist_ok=True)
+    if missing:
+        sync_folder(paths.resources_dir)
+
+
 def scan(paths: NodePaths) -> Tokens:
     """Returns where every core token is. Raises OSError."""
     return Tokens(*(_names(paths, state) for state in TOKEN_STATES))

@@ -22,7 +22,10 @@ LISTED_PIDS: Final = 4
 
 
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
-    """One run as it stands: pids of its jobs and merge script, cores at work and broken, crashes so far."""
+    """One run as it stands: pids of its jobs and merge script, cores at work and broken, crashes so far.
+
+    `trouble` says why a file of it can't be written.
+    """
 
     number: int
     told: str
@@ -32,12 +35,16 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     cores: int = 0
     broken: int = 0
     crashes: int = 0
+    trouble: str = ""
     last_lumisection: int | None = None
     queue: QueueStatus = QueueStatus()
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that is shown, at one moment. `disk_trouble` says why a step can't be written to disk."""
+    """Everything that is shown, at one moment.
+
+    disk_trouble: why a step can't be written to disk; look_trouble: why the node's folders can't be looked at
+    """
 
     state: State
     timeline: Timeline
@@ -45,6 +52,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     runs: tuple[RunView, ...] = ()
     calling: str = ""
     disk_trouble: str = ""
+    look_trouble: str = ""
     mount_trouble: str = ""
     stale_handle: bool = False
 
@@ -94,9 +102,13 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 def blocker(shot: Snapshot) -> str:
     """Returns what the node waits for right now, by name; empty when it waits for nothing."""
-    state = shot.state
     if shot.disk_trouble:
         return shot.disk_trouble
+    return "; ".join(each for each in (_waited_for(shot), shot.look_trouble) if each)
+
+
+def _waited_for(shot: Snapshot) -> str:
+    state = shot.state
     trouble = f" after: {state.trouble}" if state.trouble else ""
     if state.position in (Position.HANDING_OVER, Position.TAKING_BACK):
         return f"core token {state.trouble}" if state.trouble else "core tokens on their way"
@@ -115,6 +127,8 @@ def blocker(shot: Snapshot) -> str:
 
 def _run_blocker(run: RunView) -> str:
     where = f"run {run.number}: "
+    if run.trouble:
+        where += f"{run.trouble}; "
     if run.jobs:
         listed = ", ".join(str(pid) for pid in run.jobs[:LISTED_PIDS])
         more = f" and {len(run.jobs) - LISTED_PIDS} more" if len(run.jobs) > LISTED_PIDS else ""

@@ -44,7 +44,8 @@ def enrol(folder: Path) -> None:
 
 def tokens_in(node: Path, *states: str) -> list[str]:
     """Returns the tokens in the folders `states`."""
-    return [str(path) for state in states for path in (node / "resources" / state).glob("core*")]
+    found = [path for state in states for path in (node / "resources" / state).glob("core*")]
+    return [str(path) for path in found if path.is_file()]
 
 
 def check_job(node: Path) -> list[str]:

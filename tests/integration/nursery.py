@@ -6,7 +6,9 @@ of a start's cost, are paid once. Tests that start hundreds of daemons live from
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import json
 import os
 import select
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,7 +70,8 @@ class Forked:
         """Sends a signal and, if that is to be its end, waits for it."""
         if self._end is None:
             return
-        signal.pidfd_send_signal(self._end, number)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._end, number)
         if number in (signal.SIGKILL, signal.SIGTERM):
             ended = select.select([self._end], [], [], 20)[0]
             assert ended, f"pid {self.pid} does not end on {number.name}"
@@ -76,15 +80,20 @@ class Forked:
 class Nursery:
     """The forking process; as a context it is ended, and so is what it has forked."""
 
-    def __init__(self) -> None:
+    def __init__(self, inside: Sequence[str] = ()) -> None:
+        """`inside` is a command that runs another one, in a namespace of its own for instance."""
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.integration.nursery"],
+            [*inside, sys.executable, "-m", "tests.integration.nursery"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=REPOSITORY,
         )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def start(self, config: Path, log: Path, **wrapping: Any) -> Forked:
         """Forks one switcher. `wrapping` is for `_wrap`."""
@@ -121,6 +130,9 @@ def _become(asked: dict[str, Any]) -> None:
     wrapping = asked["wrapping"]
     if "passed" in wrapping:
         killed_switcher.wrap(killed_switcher.Points(wrapping.get("deadly", ""), Path(wrapping["passed"])))
+    for name, value in wrapping.get("constants", {}).items():
+        module, _, constant = name.partition(":")
+        setattr(importlib.import_module(module), constant, value)
     sys.argv = ["hltmode", "switcher", "run", "--config", asked["config"]]
     hltmode()
 

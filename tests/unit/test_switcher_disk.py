@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from contract.journal import RunRecord, read_journal
-from contract.modes import Wanted
+from contract.journal import Journal, RunRecord, read_journal
+from contract.modefile import read_mode, write_mode
+from contract.modes import Mode, Wanted
 from contract.paths import NodePaths, RunRef
 from simulator.node_files import lay_out
-from switcher import intake, tokens
+from switcher import intake, run_files, tokens
 from switcher.intake import RunDirectories
 from switcher.states import Position, State
 from switcher.store import Store
@@ -197,3 +199,87 @@ def test_a_finished_run_is_not_taken_for_a_new_one_after_a_restart(paths: NodePa
         paths.run_dir(number).mkdir()
     (paths.run_dir(100) / "complete").touch()
     assert RunDirectories().lying(paths, intake.look(paths).runs) == (RunRef(101),)
+
+
+# The journal on bad and on long days
+
+
+@pytest.mark.parametrize("kept", [0, 1, 40, -1])
+def test_a_last_step_that_a_power_cut_damaged_is_written_anew(paths: NodePaths, kept: int) -> None:
+    """Blocks of one write reach the disk in any order: the first record may be zeros, the second whole."""
+    store = Store(paths)
+    store.save(State(), TIMELINE, [record(1)])
+    before = paths.journal.read_bytes()
+    store.save(State(), TIMELINE, [record(2), record(3)])
+    store.close()
+    whole = paths.journal.read_bytes()
+    first = whole[len(before) :].splitlines(keepends=True)[0]
+    damaged = b"\0" * (len(first) - 1) + b"\n" if kept < 0 else first[:kept] + b"\0" * (len(first) - kept)
+    paths.journal.write_bytes(before + damaged + whole[len(before) + len(first) :])
+    store = Store(paths)
+    store.load()
+    store.close()
+    assert paths.journal.read_bytes() == whole
+
+
+def test_a_write_that_failed_half_way_leaves_no_torn_line(paths: NodePaths) -> None:
+    journal = Journal(paths.journal)
+    journal.append([record(1)])
+    with paths.journal.open("ab") as file:
+        file.write(b'{"kind":"ru')
+    journal.append([record(2)])
+    journal.close()
+    assert [found.seq for found in read_journal(paths.journal)] == [1, 2]
+    assert paths.journal.read_bytes().count(b"\n") == 2
+
+
+def test_a_journal_that_somebody_has_removed_is_begun_anew_with_the_next_number(paths: NodePaths) -> None:
+    journal = Journal(paths.journal)
+    journal.append([record(1)])
+    paths.journal.unlink()
+    journal.append([record(2)])
+    journal.close()
+    assert [found.seq for found in read_journal(paths.journal)] == [2]
+
+
+def test_a_state_file_older_than_the_journal_loses_no_record_to_come(paths: NodePaths) -> None:
+    store = Store(paths)
+    store.save(State(), TIMELINE, [record(1)])
+    old = paths.state.read_bytes()
+    store.save(State(), TIMELINE, [record(2), record(3)])
+    paths.state.write_bytes(old)
+    store.close()
+    store = Store(paths)
+    saved = store.load()
+    assert saved is not None
+    assert (saved.timeline.seq, store.last_seq) == (0, 3)
+    store.close()
+    assert [found.seq for found in read_journal(paths.journal)] == [1, 2, 3]
+
+
+def test_what_is_new_is_found_in_a_journal_of_any_length(paths: NodePaths) -> None:
+    with paths.journal.open("wb") as file:
+        for seq in range(1, 5001):
+            file.write(msgspec.json.encode(record(seq)) + b"\n")
+            if seq % 700 == 0:
+                file.write(b"damaged\n" + b"\0" * 5000 + b"\n")
+    for after in (0, 1, 699, 700, 701, 2500, 4998, 4999, 5000, 9999):
+        found = [record.seq for record in read_journal(paths.journal, after=after)]
+        assert found == list(range(after + 1, 5001))
+
+
+def test_a_pipe_in_the_place_of_a_temporary_file_holds_nothing_up(paths: NodePaths) -> None:
+    os.mkfifo(paths.watch_dir / ".mode.tmp")
+    write_mode(paths.mode, Mode.CLOUD)
+    assert read_mode(paths.mode) is Mode.CLOUD
+
+
+@pytest.mark.parametrize("name", ["open/queue_status.jsn", "CMSSW_STOP"])
+def test_a_pipe_or_a_flood_in_a_run_directory_says_nothing(paths: NodePaths, name: str) -> None:
+    path = paths.run_dir(100) / name
+    path.parent.mkdir(parents=True)
+    os.mkfifo(path)
+    assert (run_files.read_queue_status(paths, 100).maxLSWithOutput, run_files.read_stop(paths, 100)) == (-1, None)
+    path.unlink()
+    path.write_bytes(b'{"lastLS": 5, "maxLSWithOutput": 5, "x": "' + b"x" * (1 << 20) + b'"}')
+    assert (run_files.read_queue_status(paths, 100).maxLSWithOutput, run_files.read_stop(paths, 100)) == (-1, None)

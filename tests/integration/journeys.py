@@ -157,14 +157,14 @@ def there_and_back(trial: Trial) -> None:
     expect_switches(trial, {"op-1": "done", "op-2": "done"})
 
 
-def refused_and_joined(trial: Trial) -> None:
+def refused_and_joined(trial: Trial, exclude: str = "", include: str = "") -> None:
     """Asked by files; a run is announced in cloud, refused, and joined on return."""
     node = trial.node
-    node.command("exclude")
+    node.command("exclude", exclude)
     trial.until("in cloud", lambda: trial.at_rest(Mode.CLOUD))
     trial.announce(101)
     trial.until("the run refused", lambda: node.state()["waiting"])
-    node.command("include")
+    node.command("include", include)
     trial.until("in HLT", lambda: trial.at_rest(Mode.HLT))
     trial.until("the run joined", lambda: trial.working_on(101))
     finish(trial, 101)
@@ -225,7 +225,7 @@ def check_books(trial: Trial) -> None:
     assert "Traceback" not in trial.log.read_text(), trial.told()
 
 
-def check_journal(trial: Trial) -> None:
+def check_journal(trial: Trial, ends_in: Mode = Mode.HLT) -> None:
     """Numbers without a gap, every move from where the last one ended, every request once and each with its switch."""
     lines = trial.node.paths.journal.read_bytes().splitlines(keepends=True)
     records = trial.node.records()
@@ -244,7 +244,7 @@ def check_journal(trial: Trial) -> None:
     accepted = [record.id for record in records if isinstance(record, RequestRecord) and record.verdict == "accepted"]
     assert len(accepted) == len(set(accepted)), trial.told()
     assert sorted(accepted) == sorted(record.id for record in records if isinstance(record, SwitchRecord)), trial.told()
-    assert where == ("HLT", "hlt"), trial.told()
+    assert where == (ends_in.value, ends_in.value.lower()), trial.told()
 
 
 class Truth:

@@ -24,7 +24,7 @@ from typing import Any, Final
 import switcher.command  # noqa: F401 - `hltmode` imports it when it is called, here once for all that are forked
 from hltmode.main import main as hltmode
 from simulator.daemons import READY_WITHIN_S
-from tests.integration import killed_switcher
+from tests.integration import killed_switcher, power_cut
 
 REPOSITORY: Final = Path(__file__).parents[2]
 
@@ -130,6 +130,8 @@ def _become(asked: dict[str, Any]) -> None:
     wrapping = asked["wrapping"]
     if "passed" in wrapping:
         killed_switcher.wrap(killed_switcher.Points(wrapping.get("deadly", ""), Path(wrapping["passed"])))
+    if "recorded" in wrapping:
+        power_cut.record(Path(wrapping["recorded"]["folder"]), Path(wrapping["recorded"]["log"]))
     for name, value in wrapping.get("constants", {}).items():
         module, _, constant = name.partition(":")
         setattr(importlib.import_module(module), constant, value)

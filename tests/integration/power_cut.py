@@ -67,6 +67,8 @@ class _Recorder:
     def _name(self, path: Any) -> str:
         """Returns the name within the node's trees, empty for what lies elsewhere."""
         text = os.fspath(path)
+        if isinstance(text, str) and text.startswith("/proc/self/fd/"):  # a run directory that is held open
+            text = f"{os.path.realpath(os.path.dirname(text))}/{os.path.basename(text)}"  # noqa: PTH119, PTH120 - never through the wrapped calls
         prefix = f"{self._folder}/"
         inner = text.removeprefix(prefix) if isinstance(text, str) and text.startswith(prefix) else ""
         tree, _, rest = inner.partition("/")

@@ -1,10 +1,11 @@
 # Each target is what one would type; `make demo` and `make test` need nothing but Python 3.11 and make.
 PYTHON ?= python3
 VENV   := .venv
+MINUTES ?= 5
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: install demo test kill servers check model diagrams bench bench-fleet bench-switch bench-index soak dashboards preview lock clean
+.PHONY: install demo test fuzz kill servers check model diagrams bench bench-fleet bench-switch bench-index soak dashboards preview lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +13,7 @@ help:
 	@echo 'make test          all checks and tests'
 	@echo 'make kill          the switcher dies at every point of its journeys: takes about five minutes'
 	@echo 'make servers       fetches the servers that some tests need; without them they are left out'
+	@echo 'make fuzz          readers and entrances with random input for MINUTES=5'
 	@echo 'make check         format, lint, types, import rules'
 	@echo 'make model         the proof of the machine, one disturbance further than in CI: some minutes, 1 GiB'
 	@echo 'make diagrams      writes the table and diagram of transitions in docs/architecture.md anew'
@@ -42,6 +44,9 @@ test: check
 
 kill: $(READY)
 	$(BIN)/python -m pytest -n auto -rP --every-point tests/integration/test_switcher_kill_points.py
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz $(MINUTES)
 
 servers: $(READY)
 	$(BIN)/python -m tests.servers.fetch

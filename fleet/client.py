@@ -11,6 +11,7 @@ import asyncio
 import ipaddress
 import os
 import resource
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -23,7 +24,7 @@ import msgspec
 from contract.modes import Mode, Wanted
 from contract.request import Answer, Request, Verdict
 from contract.undecodable import UNDECODABLE
-from fleet.hosts import Place
+from fleet.hosts import PORT, TLS_PORT, Place
 from fleet.journal_lines import JournalLine
 from fleet.standing import Answered, Denied, NoAnswer, NotSent
 
@@ -32,6 +33,7 @@ ASK_WITHIN: Final = aiohttp.ClientTimeout(total=10.0, sock_connect=3.0)  # a nod
 AT_ONCE: Final = 256
 OTHER_FILES: Final = 64
 PLENTY_OF_FILES: Final = 4096  # with fewer no connection is kept for the next look
+LONGEST_COUNT: Final = 6  # digits of a number of cores
 LARGEST: Final = 4 << 20
 MOST_PAGES: Final = 100
 OLD_COMMANDS: Final = {Wanted.CLOUD: "exclude_cgi.py", Wanted.HLT: "include_cgi.py"}
@@ -101,22 +103,23 @@ _journal: Final = msgspec.json.Decoder(list[JournalLine])
 
 
 @asynccontextmanager
-async def connected(token: str = "") -> AsyncIterator[Client]:
-    """Yields a client; `token` is borne if there is one."""
+async def connected(token: str = "", trust: ssl.SSLContext | None = None) -> AsyncIterator[Client]:
+    """Yields a client; `token` is borne if there is one. With `trust` it speaks TLS only."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     files = _allowed_files()
     connector = aiohttp.TCPConnector(
-        limit=0, limit_per_host=2, ttl_dns_cache=300, force_close=files < PLENTY_OF_FILES
+        limit=0, limit_per_host=2, ttl_dns_cache=300, force_close=files < PLENTY_OF_FILES, ssl=trust or True
     )  # fmt: skip
     async with aiohttp.ClientSession(headers=headers, timeout=LOOK_WITHIN, connector=connector) as session:
-        yield Client(session, max(1, min(AT_ONCE, files - OTHER_FILES)))
+        yield Client(session, max(1, min(AT_ONCE, files - OTHER_FILES)), tls=trust is not None)
 
 
 class Client:
     """The way to all nodes; at most `at_once` of them are spoken to at the same moment."""
 
-    def __init__(self, session: aiohttp.ClientSession, at_once: int = AT_ONCE) -> None:
+    def __init__(self, session: aiohttp.ClientSession, at_once: int = AT_ONCE, *, tls: bool = False) -> None:
         self._session = session
+        self._tls = tls
         self._turn = asyncio.Semaphore(at_once)
 
     async def look(self, place: Place, host: str = "") -> Look:
@@ -182,7 +185,7 @@ class Client:
         if status in LETS_NOBODY_IN:
             return Denied(_words(status, body))
         text = body.decode(errors="replace").strip()
-        if status != HTTPStatus.OK or not (text.isascii() and text.isdigit()):
+        if status != HTTPStatus.OK or not (text.isascii() and text.isdigit() and len(text) <= LONGEST_COUNT):
             return NoAnswer(_words(status, body))
         return Old(int(text))
 
@@ -199,6 +202,12 @@ class Client:
             return NoAnswer(_words(status, body))
         return Answered(Verdict.ACCEPTED, certain=False)
 
+    def _url(self, place: Place, path: str) -> str:
+        if not self._tls:
+            return f"http://{place.address}{path}"
+        host, _, port = place.address.rpartition(":")
+        return f"https://{host}:{TLS_PORT if int(port) == PORT else port}{path}"
+
     async def _call(
         self, method: str, place: Place, path: str, body: bytes | None = None
     ) -> tuple[int, bytes] | NoAnswer | NotSent:
@@ -208,7 +217,7 @@ class Client:
             try:
                 async with self._session.request(
                     method,
-                    f"http://{place.address}{path}",
+                    self._url(place, path),
                     data=body,
                     headers=headers,
                     allow_redirects=False,
@@ -253,6 +262,9 @@ def _not_heard(status: int, body: bytes) -> Denied | NoAnswer:
 
 def _reason(error: aiohttp.ClientConnectorError) -> str:
     """Returns why there is no connection, in the same words for every address."""
+    if isinstance(error.os_error, ssl.SSLError):  # its number is of another list than the system's
+        verify = getattr(error.os_error, "verify_message", "")
+        return f"no TLS ({verify or error.os_error.reason or 'it speaks something else'})"
     number = error.os_error.errno
     return os.strerror(number) if number is not None and number > 0 else str(error.os_error)
 

@@ -19,6 +19,7 @@ from ClusterShell.RangeSet import RangeSet, RangeSetException
 from contract.errors import HltmodeError
 
 PORT: Final = 9000
+TLS_PORT: Final = 9443  # where the API is by https at a node whose plain port is PORT
 STDIN: Final = "-"
 MOST: Final = 10_000
 LONGEST: Final = 300  # letters of a set in short

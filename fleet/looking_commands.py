@@ -50,7 +50,7 @@ def status(which: Which, farm: Farm, as_json: bool) -> None:
     names, farm = chosen(which, farm)
 
     async def look(tell: Callable[[int], None]) -> dict[str, Look]:
-        async with connected(farm.token) as client:
+        async with connected(farm.token, farm.trust) as client:
             return await survey(client, names, farm.places, tell)
 
     looks = watching(look)
@@ -90,7 +90,7 @@ def why(node: str, limit: int, farm: Farm, as_json: bool) -> None:
     place = place_of(host, farm.places)
 
     async def look(_tell: Callable[[int], None]) -> tuple[Look, list[JournalLine]]:
-        async with connected(farm.token) as client:
+        async with connected(farm.token, farm.trust) as client:
             seen = (await survey(client, one, farm.places, lambda _n: None))[host]
             if not isinstance(seen, NodeStatus):
                 return seen, []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import ssl
+import stat
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -40,6 +42,7 @@ class Farm(NamedTuple):
     store: Path
     places: dict[str, Place]
     token: str
+    trust: ssl.SSLContext | None = None
 
 
 class Order(NamedTuple):
@@ -95,10 +98,24 @@ def of_farm(command: Command) -> Command:
         envvar="HLTMODE_FLEET_TOKEN_FILE",
         help="Its first line is borne as bearer token.",
     )
+    @click.option(
+        "--ca-file",
+        type=click.Path(path_type=Path),
+        envvar="HLTMODE_FLEET_CA_FILE",
+        help="Asks by https, at port 9443 where it were 9000; a node needs a certificate of this authority.",
+    )
     @wraps(command)
-    def with_farm(*arguments: Any, store: Path, nodes_file: Path | None, token_file: Path | None, **more: Any) -> Any:
+    def with_farm(
+        *arguments: Any,
+        store: Path,
+        nodes_file: Path | None,
+        token_file: Path | None,
+        ca_file: Path | None,
+        **more: Any,
+    ) -> Any:
         places = read_places(nodes_file) if nodes_file else {}
-        farm = Farm(store.expanduser(), places, _token(token_file) if token_file else "")
+        token = _token(token_file) if token_file else ""
+        farm = Farm(store.expanduser(), places, token, _trust(ca_file) if ca_file else None)
         return command(*arguments, farm=farm, **more)
 
     return with_farm  # type: ignore[return-value]  # click's decorators keep the type that they are given
@@ -154,6 +171,14 @@ def of_order(command: Command) -> Command:
     return with_order  # type: ignore[return-value]  # click's decorators keep the type that they are given
 
 
+def _trust(path: Path) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", "") or getattr(error, "reason", "") or "no certificate in it"
+        raise ConfigError(f"{path}: cannot be used ({reason}); see --ca-file") from error
+
+
 def _token(path: Path) -> str:
     try:
         token = path.read_text().partition("\n")[0].strip()
@@ -162,4 +187,6 @@ def _token(path: Path) -> str:
         raise ConfigError(f"{path}: cannot be read ({reason}); see --token-file") from error
     if not (token.isascii() and token.isprintable() and token):
         raise ConfigError(f"{path}: holds no token in its first line; see --token-file")
+    if path.stat().st_mode & stat.S_IRWXO:
+        raise ConfigError(f"{path}: open to others; chmod 600 it; see --token-file")
     return token

@@ -53,7 +53,7 @@ async def ordered(
     tell: Callable[[int], None],
 ) -> Ordered:
     """Looks at all `hosts` and returns what the order comes to. Raises NothingToDo or BadRamp."""
-    async with connected(farm.token) as client:
+    async with connected(farm.token, farm.trust) as client:
         looks = await survey(client, hosts, farm.places, tell)
     return ordered_as_seen(farm, store, looks, to, order, of=of)
 

@@ -75,7 +75,7 @@ def run_operation(store: Store, operation: Operation, farm: Farm, *, as_json: bo
         task = asyncio.current_task()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, lambda: task and task.cancel())
-        async with connected(farm.token) as client:
+        async with connected(farm.token, farm.trust) as client:
             return await Engine(store, operation, client, view.tell).run()
 
     try:

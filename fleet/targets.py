@@ -157,7 +157,7 @@ async def _all(asked: list[Callable[[], Awaitable[Known]]]) -> Known:
 async def _ask_nodes(farm: Farm, *, look: bool) -> Known:
     if not look:
         return Known(tuple(Found(host=host, appliance=place.appliance) for host, place in farm.places.items()))
-    async with connected(farm.token) as client:
+    async with connected(farm.token, farm.trust) as client:
         looks = await survey(client, farm.places, farm.places, lambda _known: None)
     nodes = tuple(
         Found(host=host, appliance=farm.places[host].appliance, mode=mode_of(seen)) for host, seen in looks.items()

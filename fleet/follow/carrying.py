@@ -150,7 +150,7 @@ class Carrier:
     async def _run(self, operation: Operation, ended: Callable[[Operation], None]) -> None:
         while not (operation := self._store.operation(operation.id)).over:
             try:
-                async with connected(self.farm.token) as client:
+                async with connected(self.farm.token, self.farm.trust) as client:
                     operation = await Engine(self._store, operation, client, lambda _engine: None).run()
             except Taken:  # somebody watches it with a tool of theirs, which runs it
                 await asyncio.sleep(AGAIN_S)

@@ -127,7 +127,7 @@ class Follower:
             await asyncio.sleep(max(0.0, source.every_s - (time.monotonic() - began_s)))
 
     async def _look(self) -> None:
-        async with connected(self._farm.token) as client:
+        async with connected(self._farm.token, self._farm.trust) as client:
             while True:
                 self._look_now.clear()
                 places = self._farm.places

@@ -10,6 +10,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,27 @@ def test_a_new_certificate_holds_from_sighup_on_and_a_bad_one_leaves_the_old(tls
     (folder / "server.pem").write_bytes(old)
     reload(tls_node, good=False)
     assert f"{folder}/server.key: open to others" in tls_node.log
+
+
+def test_the_fleet_tool_asks_by_tls_and_trusts_no_other_authority(tls_node: Node, tmp_path: Path) -> None:
+    farm = tmp_path / "farm.txt"
+    farm.write_text(f"fu-1 bu-1 127.0.0.1:{tls_port(tls_node)}\n")
+
+    def status(ca: Path) -> dict[str, Any]:
+        command = [sys.executable, "-m", "hltmode", "fleet", "status", "fu-1", "--json", "--nodes", str(farm)]
+        command += ["--store", f"{tmp_path}/store", "--ca-file", str(ca), "--token-file", f"{tmp_path}/token"]
+        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert "Traceback" not in found.stderr
+        return {"code": found.returncode, "text": found.stdout + found.stderr}
+
+    assert '"HLT"' in status(tmp_path / "tls" / "ca.pem")["text"]
+    assert "not reached: no TLS (unable to get local issuer" in status(make_certificates(tmp_path / "other"))["text"]
+    (tmp_path / "no-ca").write_text("nothing")
+    refusal = status(tmp_path / "no-ca")
+    assert (refusal["code"], "see --ca-file" in refusal["text"]) == (3, True)
+    (tmp_path / "token").chmod(0o644)
+    refusal = status(tmp_path / "tls" / "ca.pem")
+    assert (refusal["code"], "open to others; chmod 600" in refusal["text"]) == (3, True)
 
 
 # Limits

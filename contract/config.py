@@ -220,10 +220,20 @@ def _overlay(table: Table, section: str, key: str, text: str, source: str) -> No
     inner = table.setdefault(section, {})
     if not isinstance(inner, dict):
         raise ConfigError(f"{source}: {section} is not a section")
+    if not _is_unicode(text):
+        raise ConfigError(f"{source}: not text in UTF-8")
     try:
         inner[key] = tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
         inner[key] = text
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # bytes of a variable or flag that Python could only keep as they are
+        return False
+    return True
 
 
 def _known_keys(table: Table, where: str) -> None:

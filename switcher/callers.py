@@ -10,6 +10,7 @@ from contract.networks import Address, address_of, networks_of
 
 MOST_REMEMBERED: Final = 4096
 BURST_S: Final = 10.0
+LEAST_PURSE: Final = 10.0  # so that whatever the rate, everything can be asked now and then
 NOBODY: Final = ipaddress.IPv6Address(0)
 
 
@@ -37,7 +38,7 @@ class Rates:
         """Returns whether `caller` still had `units`, and takes them."""
         if not self._per_s:
             return True
-        most = self._per_s * BURST_S
+        most = max(self._per_s * BURST_S, LEAST_PURSE)
         left, at_s = self._purses.pop(caller, (most, now_s))
         left = min(most, left + (now_s - at_s) * self._per_s)
         enough = left >= units

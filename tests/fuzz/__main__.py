@@ -33,9 +33,11 @@ def main(minutes: float) -> int:
     found = Findings()
     while time.monotonic() < end_s and not found.failed:
         seed = random.SystemRandom().randrange(2**32)
-        arguments = [str(Path(__file__).parent), "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--timeout=900"]
+        arguments = [str(Path(__file__).parent), "-q", "-p", "no:cacheprovider", "-n0", "--timeout=900"]
         arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # Hypothesis is there before pytest
-        pytest.main([*arguments, "--tb=short", "--no-header", f"--hypothesis-seed={seed}"], plugins=[found])
+        code = pytest.main([*arguments, "--tb=short", "--no-header", f"--hypothesis-seed={seed}"], plugins=[found])
+        if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            return int(code)
         spent_s = time.monotonic() - begun_s
         total = budget.tried.total()
         print(f"seed {seed}: {total} examples in {spent_s:.0f} s, {total / spent_s:.0f} a second", flush=True)

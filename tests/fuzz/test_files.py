@@ -221,6 +221,7 @@ KEYS = st.sampled_from(["port", "allow", "host", "command", "hosts", "name", "x"
 
 @BUDGET
 @given(SECTIONS, KEYS, bent([b"9000", b'"text"', b'["::1/128"]', b"1e3", b"{a = 1}", b"1\nport = 2"]))
+@example("igniter", "command", b"\xff\xfe9000")
 def test_a_flag_or_variable_is_taken_or_named(section: str, key: str, value: bytes) -> None:
     tried["flags and variables"] += 1
     text = value.decode(errors="surrogateescape")

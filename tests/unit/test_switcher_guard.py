@@ -68,7 +68,7 @@ def test_a_token_opens_the_api_and_no_network() -> None:
 
 
 def test_what_acts_costs_five_questions() -> None:
-    rules = Rules(Http(allow=["10.0.0.0/8"], requests_per_s=1.0), "")
+    rules = Rules(Http(allow=["10.0.0.0/8"], requests_per_s=0.001), "")
     answers = [asked(rules, "/cgi-bin/include_cgi.py")[0] for _ in range(3)]
     assert answers == [200, 200, 429]
     assert asked(rules, "/switch", "10.0.0.2", method="POST")[0] == 200

@@ -224,7 +224,7 @@ def told(story: list[Happens], owed_when_back: int) -> list[Moment]:
     return moments
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(STORIES, st.integers(0, 3))
 def test_it_never_flaps(story: list[Happens], owed: int) -> None:
     turns = [moment for moment in told(story, owed) if moment.decision.act is Act.TO_CLOUD]
@@ -244,7 +244,7 @@ def test_it_never_flaps(story: list[Happens], owed: int) -> None:
         assert now.under_way is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(STORIES, st.integers(0, 3))
 def test_hlt_always_wins(story: list[Happens], owed: int) -> None:
     for now, decision in told(story, owed):
@@ -261,7 +261,7 @@ def test_hlt_always_wins(story: list[Happens], owed: int) -> None:
             assert decision.act is not Act.TO_HLT
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(STORIES, st.integers(0, 3))
 def test_silence_leads_to_hlt_and_a_hold_sends_nobody(story: list[Happens], owed: int) -> None:
     for now, decision in told(story, owed):

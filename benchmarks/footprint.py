@@ -11,8 +11,8 @@ import psutil
 
 from benchmarks.processes import resident_mib
 
-LOOKS: Final = 5
-LOOK_EVERY_S: Final = 0.02
+LOOKS: Final = 3
+LOOK_EVERY_S: Final = 0.01
 
 
 class Footprint(NamedTuple):

@@ -170,6 +170,8 @@ class Switcher:
         elif isinstance(item, ProcessEnded):
             await self._hands.attempt(self._work.ended, item.pid, item.code, self._loop.time())
         else:
+            if isinstance(item, Requested):
+                await self._take_older_commands()
             await self._follow([item])
         await self._set_levels()
 
@@ -289,6 +291,13 @@ class Switcher:
             await self._follow([Requested(command.request)])
             await self._hands.attempt(intake.drop, command.taken)
         self.poke()
+
+    async def _take_older_commands(self) -> None:
+        """A command file that lies there was asked before the request at hand, which must not be undone by it."""
+        try:
+            await self._take_commands()
+        except OSError as error:
+            log.error("%s: %s", error.filename, error.strerror)
 
     def _mend_mode(self) -> None:
         """Writes the mode file again when somebody has removed it or written over it."""

@@ -5,7 +5,7 @@ MINUTES ?= 5
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: install demo test fuzz kill servers check model diagrams bench bench-fleet bench-switch bench-index soak dashboards preview lock clean
+.PHONY: install demo test fuzz kill servers check model diagrams bench bench-fleet bench-switch bench-index soak properties dashboards preview lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo 'make bench-index   bytes of a document in the index, beside default mapping'
 	@echo 'make bench-switch  how fast and how frugal the switcher is, beside its promises'
 	@echo 'make soak          a thousand journeys in one daemon while the world misbehaves: takes about half an hour'
+	@echo 'make properties    random stories of a node, many more and longer ones than in make test'
 	@echo 'make dashboards    writes dashboards, rules and provisioning anew from code'
 	@echo 'make preview       pages and pictures of the dashboards over a simulated farm, in preview/'
 	@echo 'make install       the environment in $(VENV), with $(BIN)/hltmode'
@@ -77,6 +78,9 @@ bench-switch: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m benchmarks.soak --journeys 1000
+
+properties: $(READY)
+	$(BIN)/python -m pytest tests/properties --hypothesis-profile=long --timeout=0
 
 dashboards: $(READY)
 	$(BIN)/python -m dashboards write

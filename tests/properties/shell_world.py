@@ -108,10 +108,10 @@ class Life:
 
     async def begin(self) -> None:
         """Does what `hltmode switcher run` does."""
-        self._entrance = Entrance(self._config.http)
-        self.port = int(self._entrance.urls.rpartition(":")[2])
         self.switcher = Switcher(self._config, "127.0.0.1")
         await self.switcher.start()
+        self._entrance = Entrance(self._config.http)
+        self.port = int(self._entrance.urls.rpartition(":")[2])
         await self._entrance.open(self.switcher)
         self.serving = asyncio.create_task(self.switcher.serve())
 

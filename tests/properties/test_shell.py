@@ -14,6 +14,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -28,6 +29,8 @@ from switcher.states import Told, Verb
 from tests.properties import shell_checks
 from tests.properties.acted_processes import Acted
 from tests.properties.shell_world import CORES, ActedMount, ShellWorld
+
+pytestmark = pytest.mark.timeout(900)  # seconds of work, but a busy machine may take its time
 
 RUNS: Final = st.integers(100, 103)
 MODES: Final = st.sampled_from(Wanted)

@@ -28,8 +28,8 @@ from fleet.hosts import PORT, TLS_PORT, Place
 from fleet.journal_lines import JournalLine
 from fleet.standing import Answered, Denied, NoAnswer, NotSent
 
-LOOK_WITHIN: Final = aiohttp.ClientTimeout(total=5.0, sock_connect=3.0)
-ASK_WITHIN: Final = aiohttp.ClientTimeout(total=10.0, sock_connect=3.0)  # a node may ask its cloud tool first
+LOOK_WITHIN: Final = aiohttp.ClientTimeout(total=5.0, sock_connect=5.0)
+ASK_WITHIN: Final = aiohttp.ClientTimeout(total=10.0, sock_connect=5.0)  # a node may ask its cloud tool first
 AT_ONCE: Final = 256
 OTHER_FILES: Final = 64
 PLENTY_OF_FILES: Final = 4096  # with fewer no connection is kept for the next look

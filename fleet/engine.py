@@ -197,7 +197,7 @@ class Engine:
         """
         await self._look(host)
         node = self.nodes[host]
-        late = node.begun and self._is_over_time(node, self._now_s())
+        late = node.tries and self._is_over_time(node, self._now_s())
         if node.standing is Standing.ASKED and not node.silent and not late:
             self._step(host, Asked())
             await self._saved.wait()

@@ -57,10 +57,9 @@ OF_VERDICT: Final = {
 class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     """One node in one operation. Times are Unix seconds.
 
-    Its time begins at `asked_s`: when its turn came, and anew when the request was about to be sent for the first time
-    (`begun`). `tries` counts how often it was sent or may have been; with 0 the node can't be where it is because of
-    this operation. `silent` says that the last look at it failed, `joined` that an earlier request brings it, or has
-    brought it, where it is wanted.
+    `tries` counts how often the request was sent or may have been; with 0 the node can't be where it is because of this
+    operation. Its time begins at `asked_s`: when its turn came, and anew when the request was first sent. `silent` says
+    that the last look at it failed, `joined` that an earlier request brings it, or has brought it, where it is wanted.
     """
 
     host: str
@@ -71,7 +70,6 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     blocker: str = ""
     stuck: bool = False
     certain: bool = True
-    begun: bool = False
     tries: int = 0
     silent: bool = False
     joined: bool = False
@@ -173,14 +171,8 @@ def step(node: NodeState, event: Event, to: Wanted, now_s: float) -> NodeState:
 
 
 def _asked(node: NodeState, now_s: float, *, sending: bool) -> NodeState:
-    first = node.asked_s is None or (sending and not node.begun)
-    return replace(
-        node,
-        standing=Standing.ASKED,
-        begun=node.begun or sending,
-        tries=node.tries + sending,
-        asked_s=now_s if first else node.asked_s,
-    )
+    asked_s = node.asked_s if node.asked_s is not None and (node.tries or not sending) else now_s
+    return replace(node, standing=Standing.ASKED, tries=node.tries + sending, asked_s=asked_s)
 
 
 def _heard(node: NodeState, verdict: Verdict, why: str, now_s: float) -> NodeState:

@@ -170,7 +170,7 @@ def implied(told: Told, operation: Operation, kept: Kept) -> set[str]:
     if fault == "dies" and any(each["verdict"] == "accepted" for each in requests.values()):
         return {"unreachable"}
     if fault == "old":
-        return _old(told, operation.to, kept["asked_s"], ends_s)
+        return _old(told, operation, ends_s)
     if got is None:
         return set()  # a node that answers was not asked
     if got["verdict"] in ("refused", "newer"):
@@ -192,11 +192,12 @@ def _in_time(got: Mapping[str, Any], ends_s: float, decided_s: float) -> set[str
     return ended if got["outcome_s"] <= ends_s else ended | late
 
 
-def _old(told: Told, to: str, asked_s: float, ends_s: float) -> set[str]:
+def _old(told: Told, operation: Operation, ends_s: float) -> set[str]:
     """Of hltd one sees only where the core tokens are; they move some seconds before a switch to the cloud is done."""
-    mine = [each for each in told["requests"].values() if each["to"] == to and each["first_s"] >= asked_s]
+    since = [each for each in told["requests"].values() if each["first_s"] >= operation.created_s]
+    mine = [each for each in since if each["to"] == operation.to]
     if not mine or mine[0]["verdict"] == "already":
-        return {"already"} if told["mode"] == to else set()
+        return {"already"} if told["mode"] == operation.to else set()
     if mine[0]["outcome"] == "done" and mine[0]["outcome_s"] <= ends_s:
         return {"done"}
     return {"done", "going on"}

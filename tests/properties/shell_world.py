@@ -74,8 +74,13 @@ class ActedMount:
 class NoNotices:
     """In the place of `switcher.watching.Watching`."""
 
+    trouble = ""
+
     def __init__(self, _paths: object, changed: Callable[[], None]) -> None:
         self._changed = changed
+
+    def renew(self) -> None:
+        """Nothing to watch."""
 
     def stop(self) -> None:
         """Nothing to end."""

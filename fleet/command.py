@@ -9,6 +9,7 @@ import click
 from fleet.follow.command import decisions, follow, policy
 from fleet.hold_commands import hold, holds, release
 from fleet.looking_commands import history, nodes, status, why
+from fleet.serving.command import serve
 from fleet.switching_commands import cancel, exclude, include, plan, resume, retry, undo, watch
 
 COMMANDS: Final[tuple[click.Command, ...]] = (
@@ -30,6 +31,7 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     follow,
     decisions,
     policy,
+    serve,
 )
 
 

@@ -14,7 +14,7 @@ from contract.request import Request
 from contract.times import iso
 from fleet.hosts import Place
 from fleet.rollout import Ramp, Verdict
-from fleet.standing import CalledOff, NodeState, Standing, step
+from fleet.standing import BAD, CalledOff, NodeState, Standing, step
 
 LIMITS_S = {Wanted.CLOUD: 240.0, Wanted.HLT: 120.0}  # what known callers wait (hltd contract)
 
@@ -73,6 +73,12 @@ def changed(nodes: Mapping[str, NodeState]) -> list[str]:
         Standing.UNREACHABLE,
     }  # fmt: skip
     return [host for host, node in nodes.items() if node.standing in moved and node.tries and not node.joined]
+
+
+def missed(nodes: Mapping[str, NodeState]) -> list[str]:
+    """Returns the nodes that this operation could not bring where they were wanted: what a retry asks once more."""
+    again = {*BAD, Standing.GOING_ON, Standing.LEFT_OUT}
+    return [host for host, node in nodes.items() if node.standing in again]
 
 
 def given_up(operation: Operation, nodes: Iterable[NodeState], now_s: float) -> tuple[Operation, list[NodeState]]:

@@ -19,6 +19,7 @@ from contract.modes import Wanted
 from fleet.client import connected
 from fleet.engine import Engine
 from fleet.hosts import BadHosts
+from fleet.onlooking import Onlooker
 from fleet.operation import Operation, counts
 from fleet.options import Farm, Order
 from fleet.ordering import earlier_s, ordered
@@ -86,6 +87,15 @@ def run_operation(store: Store, operation: Operation, farm: Farm, *, as_json: bo
         words = f"detached: {waiting} nodes wait to be asked; those that were asked go on by themselves"
         click.echo(f"{operation.id} {words}; `hltmode fleet watch {operation.id}` comes back", err=True)
         sys.exit(EXIT_CODES[Verdict.GOING_ON])
+    end(store, operation, as_json=as_json)
+
+
+def look_on(store: Store, operation: Operation, *, as_json: bool) -> None:
+    """Shows an operation that another process runs, until it is over or nobody runs it any more."""
+    with View(new_console(), as_json=as_json, earlier_s=earlier_s(store, operation)) as view:
+        operation = asyncio.run(Onlooker(store, operation, view.tell).run())
+    if not operation.over:
+        click.echo(f"{operation.id}: nobody runs it any more; `hltmode fleet watch {operation.id}` does", err=True)
     end(store, operation, as_json=as_json)
 
 

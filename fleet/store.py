@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS cursors (operation TEXT, host TEXT, seq INT, PRIMARY 
 CREATE TABLE IF NOT EXISTS runners (operation TEXT PRIMARY KEY, pid INTEGER, alive_s REAL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS called_off (operation TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS holds (host TEXT PRIMARY KEY, who TEXT, reason TEXT, since_s REAL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS served (operation TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 LOCK: Final = "hhqqi4x"  # struct flock of Linux: kind, whence, start, length, pid
 
@@ -183,6 +184,20 @@ class Store:
                 self._connection.execute("DELETE FROM runners WHERE operation = ?", (operation.id,))
         finally:
             os.close(self._running.pop(operation.id))
+
+    def serve(self, name: str) -> None:
+        """Has the server carry on this operation until it is over, also after it was killed."""
+        self._connection.execute("INSERT OR REPLACE INTO served VALUES (?)", (name,))
+
+    def served(self) -> set[str]:
+        """Returns the operations that are the server's to carry on."""
+        rows = self._connection.execute("SELECT operation FROM served JOIN operations ON id = operation WHERE NOT over")
+        return {name for (name,) in rows}
+
+    def version(self) -> int:
+        """Returns a number that is another one after each change that others have made."""
+        (found,) = self._connection.execute("PRAGMA data_version").fetchone()
+        return int(found)
 
     def hold(self, hosts: Iterable[str], who: str, reason: str) -> None:
         """Has no operation take these nodes."""

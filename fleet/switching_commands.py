@@ -8,7 +8,7 @@ import click
 
 from contract.modes import Wanted
 from fleet.completion import operation_argument
-from fleet.operation import changed
+from fleet.operation import changed, missed
 from fleet.options import (
     CODES,
     PLAIN_CODES,
@@ -21,9 +21,9 @@ from fleet.options import (
     of_order,
     resume_option,
 )
-from fleet.running import again, end, order_all, run_operation, show_all
-from fleet.standing import BAD, Standing
-from fleet.store import Store, Taken
+from fleet.running import again, end, look_on, order_all, run_operation, show_all
+from fleet.standing import Standing
+from fleet.store import Store
 from fleet.targets import Which, chosen, of_hosts
 
 
@@ -71,7 +71,7 @@ def plan(to: str, which: Which, farm: Farm, order: Order, as_json: bool) -> None
 @of_farm
 @json_option
 def watch(operation: str, farm: Farm, as_json: bool) -> None:
-    """Come back to an operation; one that nobody runs any more is carried on."""
+    """Come back to an operation: one that another process runs is looked at, one that nobody runs is carried on."""
     _come_back(operation, farm, as_json=as_json)
 
 
@@ -99,7 +99,7 @@ def _come_back(operation: str, farm: Farm, *, as_json: bool) -> None:
         if found.over:
             end(store, found, as_json=as_json)
         if store.runs(found):
-            raise Taken(f"{found.id}: another process runs it and shows it; `cancel` calls it off")
+            look_on(store, found, as_json=as_json)
         run_operation(store, found, farm, as_json=as_json)
 
 
@@ -145,6 +145,5 @@ def retry(operation: str, farm: Farm, order: Order, as_json: bool) -> None:
     """Ask those nodes once more that an operation could not bring where they were wanted."""
     with closing(Store(farm.store)) as store:
         found = store.operation(operation)
-        missing = {*BAD, Standing.GOING_ON, Standing.LEFT_OUT}
-        hosts = [host for host, node in store.nodes(found).items() if node.standing in missing]
+        hosts = missed(store.nodes(found))
     again(found, hosts, found.to, farm, order, as_json=as_json)

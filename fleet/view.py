@@ -6,15 +6,15 @@ import json
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import msgspec
 from rich.console import Console, Group
 from rich.live import Live
 
-from fleet.engine import Engine
-from fleet.operation import counts
+from fleet.operation import Operation, counts
 from fleet.picture import Moment, left_words, modes, picture
+from fleet.rollout import Doing
 from fleet.standing import NodeState
 from fleet.tables import LESS_CERTAIN, summary
 
@@ -23,8 +23,17 @@ SAID_EVERY_S: Final = 2.0
 TIMES: Final = 1000  # of earlier operations: enough for a forecast, and quickly looked through
 
 
+class Shown(Protocol):
+    """An operation as it stands: of the engine that runs it, or of one who looks on."""
+
+    operation: Operation
+    nodes: dict[str, NodeState]
+    doing: Doing
+    stage: int
+
+
 class View:
-    """Shows an engine's changes. As a context it keeps the live table.
+    """Shows an operation's changes. As a context it keeps the live table.
 
     `earlier_s` is how long nodes took in earlier operations.
     """
@@ -33,7 +42,7 @@ class View:
         self._console = console
         self._as_json = as_json
         self._earlier_s = sorted(earlier_s)[:: max(1, len(earlier_s) // TIMES)]
-        self._engine: Engine | None = None
+        self._engine: Shown | None = None
         self._live: Live | None = None
         self._told: dict[str, NodeState] = {}
         self._said = ""
@@ -58,7 +67,7 @@ class View:
         if self._live:
             self._live.stop()
 
-    def tell(self, engine: Engine) -> None:
+    def tell(self, engine: Shown) -> None:
         """Shows what has changed."""
         self._engine = engine
         if self._as_json:
@@ -69,10 +78,10 @@ class View:
     def _picture(self) -> Group:
         return picture(self._moment(self._engine), self._console.width) if self._engine else Group()
 
-    def _moment(self, engine: Engine) -> Moment:
+    def _moment(self, engine: Shown) -> Moment:
         return Moment(engine.operation, engine.nodes, engine.doing, engine.stage, self._earlier_s, time.time())
 
-    def _tell_plainly(self, engine: Engine) -> None:
+    def _tell_plainly(self, engine: Shown) -> None:
         words = summary(engine.nodes.values())
         if words == self._said or time.monotonic() - self._said_s < SAID_EVERY_S:
             return
@@ -84,7 +93,7 @@ class View:
             parts.append(f"{uncertain} of them {LESS_CERTAIN}")
         self._console.print("; ".join(filter(None, parts)))
 
-    def _tell_json(self, engine: Engine) -> None:
+    def _tell_json(self, engine: Shown) -> None:
         for host, node in engine.nodes.items():
             if self._told.get(host) != node:
                 self._told[host] = node

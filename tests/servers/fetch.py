@@ -165,6 +165,7 @@ def main() -> None:
         for release in RELEASES:
             fetch(release, click.echo)
             fetch_java(release, click.echo)
+        programs.fetch_browser(click.echo)
     except HltmodeError as error:
         click.echo(str(error), err=True)
         sys.exit(error.exit_code)

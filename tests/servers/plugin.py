@@ -1,12 +1,13 @@
-"""Fixtures with real index servers, and the marker `servers` of the tests that need them, Prometheus or Alertmanager.
+"""Fixtures with real index servers, and markers: `servers` of the tests that need them, Prometheus or Alertmanager, and
+`browser` of those that need a browser.
 
 The tests that need a server come first, those of one server after those of another, so that each starts once. Two run
 at a time: the one that has rested longest makes room for the next, for an idle server still takes a twentieth of a
 core. It comes back with its port and data when a test names it again. A test that stops or breaks a server makes its
 own `IndexServer`.
 
-Without the servers in the cache, the tests with the marker are left out and the summary says so; with CI set that is
-an error before anything runs.
+Without what a marker asks for, its tests are left out and the summary says so; with CI set that is an error before
+anything runs.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tests.servers.releases import ELASTICSEARCH_8, ELASTICSEARCH_9, OPENSEARCH_
 from tests.servers.server import IndexServer, Security
 
 MARKER: Final = "servers"
+BROWSER_MARKER: Final = "browser"
 QUICK_START: Final = ("-XX:TieredStopAtLevel=1",)  # a third off the start; what is measured starts its own without it
 ROOM: Final = 2
 
@@ -69,12 +71,13 @@ def resting(running: list[str], room: int) -> list[str]:
 
 
 POOL: Final = pytest.StashKey[Pool]()
-LEFT_OUT: Final = pytest.StashKey[list[str]]()
+LEFT_OUT: Final = pytest.StashKey[dict[str, list[str]]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{MARKER}: needs the servers that `make servers` fetches")
-    config.stash[LEFT_OUT] = []
+    config.addinivalue_line("markers", f"{BROWSER_MARKER}: needs the browser that `make servers` installs")
+    config.stash[LEFT_OUT] = {}
     config.stash[POOL] = Pool(ROOM)
 
 
@@ -84,7 +87,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    if os.environ.get("CI") and (lacks := reasons()):
+    if os.environ.get("CI") and (lacks := [*reasons(MARKER), *reasons(BROWSER_MARKER)]):
         pytest.exit(f"CI runs every test, but {'; '.join(lacks)}", returncode=pytest.ExitCode.USAGE_ERROR)
 
 
@@ -93,13 +96,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.get_closest_marker(MARKER) and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(MARKER))  # one worker, so that each server starts once
     items.sort(key=turn)
-    if not reasons():
-        return
-    left_out = [item for item in items if item.get_closest_marker(MARKER)]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        config.stash[LEFT_OUT] = [item.nodeid for item in left_out]
-        items[:] = [item for item in items if not item.get_closest_marker(MARKER)]
+    for marker in (MARKER, BROWSER_MARKER):
+        left_out = [item for item in items if item.get_closest_marker(marker)]
+        if left_out and reasons(marker):
+            config.hook.pytest_deselected(items=left_out)
+            config.stash[LEFT_OUT][marker] = [item.nodeid for item in left_out]
+            items[:] = [item for item in items if not item.get_closest_marker(marker)]
 
 
 def turn(item: pytest.Item) -> int:
@@ -120,12 +122,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Takes over what a worker says it left out; all workers say the same."""
-    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get(MARKER, [])
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get(MARKER, {})
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if left_out := config.stash[LEFT_OUT]:
-        terminalreporter.write_line(left_out_words(left_out, reasons()), yellow=True)
+    for marker, left_out in config.stash[LEFT_OUT].items():
+        terminalreporter.write_line(left_out_words(left_out, reasons(marker)), yellow=True)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -136,8 +138,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             item.config.stash[POOL].take(name)
 
 
-def reasons() -> list[str]:
-    """Returns what keeps the servers from being started here; nothing when they can be."""
+def reasons(marker: str) -> list[str]:
+    """Returns what keeps the tests with a marker from being run here; nothing when they can be."""
+    if marker == BROWSER_MARKER:
+        return programs.lacking_browser()
     return [*programs.lacking(), *(lack for release in RELEASES if (lack := lacking(release)))]
 
 

@@ -1,6 +1,7 @@
 """Prometheus, Alertmanager and their tools: found on this machine, or unpacked from Debian packages into the cache.
 
-A package is only unpacked, never installed, so no service starts and nobody need be root.
+A package is only unpacked, never installed, so no service starts and nobody need be root. But for the browser: it needs
+so many libraries that it must be installed, which only root can do.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ PROMTOOL: Final = "promtool"
 ALERTMANAGER: Final = "prometheus-alertmanager"
 AMTOOL: Final = "amtool"
 NODE_EXPORTER: Final = "prometheus-node-exporter"
+BROWSER: Final = "chromium"
 
 # The programs of each Debian package; tests need those of NEEDED.
 PACKAGES: Final[Mapping[str, Sequence[str]]] = {
@@ -31,7 +33,11 @@ PACKAGES: Final[Mapping[str, Sequence[str]]] = {
 }
 NEEDED: Final = (PROMETHEUS, PROMTOOL, ALERTMANAGER, AMTOOL)
 # What upstream and other distributions call them.
-ALSO: Final[Mapping[str, str]] = {ALERTMANAGER: "alertmanager", NODE_EXPORTER: "node_exporter"}
+ALSO: Final[Mapping[str, str]] = {
+    ALERTMANAGER: "alertmanager",
+    NODE_EXPORTER: "node_exporter",
+    BROWSER: "chromium-browser",
+}
 
 
 def folder() -> Path:
@@ -63,6 +69,30 @@ def lack_words(name: str) -> str:
 def lacking() -> list[str]:
     """Returns in a few words each what the tests lack here."""
     return [lack_words(name) for name in NEEDED if find(name) is None]
+
+
+def lacking_browser() -> list[str]:
+    """Returns in a few words what the tests with a browser lack here."""
+    return [] if find(BROWSER) else [f"{BROWSER} is not on this machine: run `{HOW}` as root, or install it"]
+
+
+def fetch_browser(say: Callable[[str], None]) -> None:
+    """Installs the browser if the machine lacks it and we may; else says what to install. Raises Surroundings."""
+    if find(BROWSER):
+        say(f"{BROWSER}: there")
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        say(f"{BROWSER}: install the package {BROWSER}; without it the tests with a browser are left out")
+        return
+    say(f"{BROWSER}: is installed from the Debian package")
+    command = ["apt-get", "install", "--quiet", "-y", "--no-install-recommends", BROWSER]
+    done = run(command, Path("/"))
+    if done.returncode:
+        run(["apt-get", "update", "--quiet"], Path("/"))
+        done = run(command, Path("/"))
+    if done.returncode or find(BROWSER) is None:
+        words = (done.stderr.strip() or "it brought no program").splitlines()[-1]
+        raise Surroundings(f"apt-get install {BROWSER}: {words}; install {BROWSER} by hand")
 
 
 def fetch(say: Callable[[str], None]) -> None:
@@ -109,4 +139,7 @@ def unpack(package: str) -> None:
 
 def run(command: Sequence[str], work: Path) -> subprocess.CompletedProcess[str]:
     """Runs a command in `work` and returns what came of it."""
-    return subprocess.run(command, cwd=work, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    return subprocess.run(
+        command, cwd=work, env=quiet, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )

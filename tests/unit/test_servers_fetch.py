@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from contract.errors import Surroundings
-from tests.servers import fetch
+from tests.servers import fetch, programs
 from tests.servers.releases import CACHE_VARIABLE, OPENSEARCH_3, Release
 
 REPOSITORY = Path(__file__).parents[2]
@@ -113,3 +113,76 @@ def test_without_servers_a_session_of_ci_fails_before_it_starts(tmp_path: Path) 
     assert "CI runs every test, but " in said
     assert "opensearch-3.4.0 is not in" in said
     assert "passed" not in done.stdout
+
+
+# The browser
+
+
+def browser_session(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs pytest with the plugin on one test that wants a browser, on a machine that has none."""
+    (folder / "test_it.py").write_text(
+        "import pytest\n\n"
+        "def test_plain():\n    pass\n\n"
+        "@pytest.mark.browser\ndef test_with_browser():\n    raise AssertionError\n"
+    )
+    (folder / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n")
+    environment = {key: value for key, value in os.environ.items() if key != "CI"} | environment
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "tests.servers.plugin", "-c", str(folder / "pytest.ini"), str(folder)],
+        cwd=REPOSITORY,
+        env=environment | {"PATH": str(folder), CACHE_VARIABLE: str(folder / "empty")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_without_a_browser_its_tests_are_left_out_and_named(tmp_path: Path) -> None:
+    done = browser_session(tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "1 passed, 1 deselected" in done.stdout
+    assert "chromium is not on this machine: run `make servers` as root, or install it" in done.stdout
+
+
+def test_without_a_browser_a_session_of_ci_fails_before_it_starts(tmp_path: Path) -> None:
+    done = browser_session(tmp_path, CI="true")
+    assert done.returncode != 0
+    assert "chromium is not on this machine" in done.stdout + done.stderr
+    assert "passed" not in done.stdout
+
+
+def apt_get(folder: Path, content: str) -> None:
+    """Makes a stand-in for apt-get the only program there is."""
+    program = folder / "apt-get"
+    program.write_text(f'#!/bin/sh\necho "$@" >> {folder}/asked\n{content}\n')
+    program.chmod(0o755)
+
+
+def test_root_has_the_browser_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    apt_get(tmp_path, f"test -e {tmp_path}/updated || {{ : > {tmp_path}/updated; exit 100; }}\n"
+            f": > {tmp_path}/chromium; /bin/chmod 755 {tmp_path}/chromium")  # fmt: skip
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    programs.fetch_browser(lambda _: None)
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert [words.split()[0] for words in asked] == ["install", "update", "install"]
+    assert asked[0].endswith(" chromium")
+    said: list[str] = []
+    programs.fetch_browser(said.append)
+    assert said == ["chromium: there"]
+
+
+def test_a_browser_that_can_not_be_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    apt_get(tmp_path, "echo 'E: Unable to locate package chromium' >&2; exit 100")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    with pytest.raises(Surroundings, match="Unable to locate package chromium; install chromium by hand"):
+        programs.fetch_browser(lambda _: None)
+
+
+def test_who_is_not_root_hears_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    said: list[str] = []
+    programs.fetch_browser(said.append)
+    assert said == ["chromium: install the package chromium; without it the tests with a browser are left out"]

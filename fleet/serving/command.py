@@ -25,7 +25,7 @@ STREAMS: Final = 64
     "--clients-token-file",
     type=click.Path(path_type=Path),
     envvar="HLTMODE_FLEET_CLIENTS_TOKEN_FILE",
-    help="Who bears its first line may act. Without it the server only shows.",
+    help="Who bears the token in it may act. Without it the server only shows.",
 )
 @click.option("--certificate", type=click.Path(path_type=Path), help="PEM file for HTTPS; with --key.")
 @click.option("--key", type=click.Path(path_type=Path), help="PEM file with the certificate's key.")

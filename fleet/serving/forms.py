@@ -102,8 +102,8 @@ class ModeView(Shown, frozen=True, kw_only=True):
 class NodeView(Shown, frozen=True, kw_only=True):
     """A node as it was seen last. `mode` is null when it does not answer, or not as it should; `silent` says why.
 
-    `jobs` is how many must end before it can leave, `cores` how many it has, `vms` what it knows of its virtual machines,
-    `old` a node that has hltd's URLs only, `held` who holds it and why, `operation` the one that has it now.
+    `jobs` is how many must end before it can leave, `cores` how many it has, `vms` how its virtual machines are, `old`
+    a node that has hltd's URLs only, `held` who holds it and why, `operation` the one that has it now.
     """
 
     host: str

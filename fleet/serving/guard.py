@@ -18,7 +18,8 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from contract.errors import ConfigError, HltmodeError
+from contract.errors import HltmodeError
+from contract.secret_file import read_token
 from fleet.hosts import BadHosts
 from fleet.rollout import BadRamp
 from fleet.selection import NothingToDo
@@ -30,6 +31,7 @@ from fleet.store import NoSuchOperation, Taken
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+OPTION: Final = "--clients-token-file"
 LARGEST_BODY_BYTES: Final = 1 << 20
 LONGEST_ERROR: Final = 500
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -71,12 +73,12 @@ class Stopped(HltmodeError):
 
 
 class Clients:
-    """Who may act: those who bear the first line of `path`, read anew each time; without one, nobody."""
+    """Who may act: those who bear the token in `path`, read anew each time; without one, nobody."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         if path is not None:
-            _token(path)
+            read_token(path, OPTION)
 
     @property
     def may_act(self) -> bool:
@@ -86,9 +88,9 @@ class Clients:
     def check(self, request: web.Request) -> None:
         """Raises Stopped unless the caller may act."""
         if self._path is None:
-            raise Stopped(403, "this server only shows; it acts when it is started with --clients-token-file")
+            raise Stopped(403, f"this server only shows; it acts when it is started with {OPTION}")
         given = request.headers.get("Authorization", "")
-        if not hmac.compare_digest(given.encode(errors="replace"), f"Bearer {_token(self._path)}".encode()):
+        if not hmac.compare_digest(given.encode(errors="replace"), f"Bearer {read_token(self._path, OPTION)}".encode()):
             log.warning("%s %s: refused to %s: no valid token", request.method, request.path[:100], request.remote)
             words = "a bearer token is wanted: Authorization: Bearer TOKEN" if not given else "that token is not valid"
             raise Stopped(401, words, {"WWW-Authenticate": 'Bearer realm="hltmode"'})
@@ -163,13 +165,3 @@ def _check_names(request: web.Request, names: frozenset[str]) -> None:
         and host_of(origin.partition("://")[2]) not in names
     ):
         raise Stopped(403, f"{origin[:60]}: pages of other sites may not act here")
-
-
-def _token(path: Path) -> str:
-    try:
-        token = path.read_text().splitlines()[0].strip()
-    except (OSError, IndexError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: holds no token ({error}); see --clients-token-file") from error
-    if not token:
-        raise ConfigError(f"{path}: its first line holds no token; see --clients-token-file")
-    return token

@@ -26,7 +26,8 @@ class ServedFarm:
         self.folder = folder
         self.hosts_file = folder / "hosts.txt"
         self.token_file = folder / "token"
-        self.token_file.write_text(f"{BEARER}\nnotes below it are none of it\n")
+        self.token_file.touch(0o600)
+        self.token_file.write_text(f"{BEARER}\n")
         command = ["simulate", "farm", "--nodes", str(nodes), "--first", first, "--port", "0", "--speed", speed]
         more = ["--control", "0", "--hosts", str(self.hosts_file), "--faults", faults, "--seed", "3"]
         self.farm = Daemon("farm", [*command, *more], folder / "farm.log")

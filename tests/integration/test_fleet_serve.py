@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -380,10 +382,10 @@ def test_every_answer_has_the_headers_that_protect_browsers(served: ServedFarm, 
 
 def test_a_new_token_counts_at_once(served: ServedFarm) -> None:
     assert served.call("GET", "/access")[0] == 200
-    served.token_file.write_text("another\n")
+    served.token_file.write_text("another-token-for-tests\n")
     try:
         assert served.call("GET", "/access")[0] == 401
-        assert served.call("GET", "/access", bearer="another")[0] == 200
+        assert served.call("GET", "/access", bearer="another-token-for-tests")[0] == 200
     finally:
         served.token_file.write_text(f"{BEARER}\n")
     assert served.call("GET", "/access")[1] == {"may_act": True}
@@ -457,3 +459,24 @@ def test_a_start_that_makes_no_sense_is_one_line(tmp_path: Path, options: list[s
     error = done.exception
     assert (error.exit_code if isinstance(error, HltmodeError) else done.exit_code) == code, done.output
     assert words in (str(error) if isinstance(error, HltmodeError) else done.output)
+
+
+def test_the_examples_of_the_manual_run(tmp_path: Path) -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "run-control.md").read_text()
+    examples = re.findall(r"^```sh\n(.*?)^```", manual, re.MULTILINE | re.DOTALL)
+    assert len(examples) > 5
+    farm = ServedFarm(tmp_path, nodes=20, first="127.84.0.1")
+    try:
+        farm.start()
+        (tmp_path / "header").write_text(f"Authorization: Bearer {BEARER}\n")
+        done = subprocess.run(
+            ["/bin/bash", "-euo", "pipefail", "-c", "\n".join(examples)],
+            cwd=tmp_path, env=os.environ | {"FARM": farm.url}, check=False, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert farm.operation("gap-7")["verdict"] == "all good"
+        assert farm.operation("gap-7-back")["called_off"] is True
+        assert "event: reload" in done.stdout
+        farm.end()
+    finally:
+        farm.clean()

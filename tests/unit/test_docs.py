@@ -18,6 +18,7 @@ MANUALS = (
     ROOT / "docs" / "runbooks.md",
     ROOT / "docs" / "dashboards.md",
     ROOT / "docs" / "fleet.md",
+    ROOT / "docs" / "run-control.md",
 )
 QUOTED = re.compile(r"`hltmode ([^`]+)`")
 BLOCK = re.compile(r"^```\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -1,8 +1,7 @@
 """What the fleet tool's server and its page cost for 1500 nodes: at rest, and while all of them switch.
 
 `python -m benchmarks.fleet_page` starts a simulated farm, the server and a real browser on the page, and has the whole
-farm leave for the cloud. Frames are timed in the page; farm, server and browser share the machine, and the farm's own work
-is what takes most of it.
+farm leave for the cloud. Frames are timed in the page. Farm, server and browser share the machine.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from fleet.rollout import Doing, stage_sizes
 from fleet.serving.forms import OperationView, Slow, Switchover
 from fleet.standing import ENDED, UNDER_WAY, NodeState, Standing
 
-SLOWEST: Final = 8
+SLOWEST: Final = 4
 
 
 def operation_view(

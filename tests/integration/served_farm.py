@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from tests.integration.node import free_port, wait_for
 
 BEARER = "a-token-for-tests"
 SPEED = "60"
+PATIENCE_S = 90.0
 
 
 class ServedFarm:
@@ -47,7 +48,7 @@ class ServedFarm:
         command = ["fleet", "serve", *files, *may_act, "--port", str(self.port), "--every", "0.5", *options]
         self.server = Daemon("server", command, self.folder / "server.log")
         self.server.wait_ready()
-        wait_for("every node that answers is seen", lambda: self.counts()["no answer"] == self.silent())
+        wait_long("every node that answers is seen", lambda: self.counts()["no answer"] == self.silent())
         return self.server
 
     def end(self) -> None:
@@ -139,10 +140,15 @@ class ServedFarm:
         found: dict[str, Any] = self.get(f"/operations/{name}")["operation"]
         return found
 
-    def wait_over(self, name: str, timeout_s: float = 60.0) -> dict[str, Any]:
+    def wait_over(self, name: str) -> dict[str, Any]:
         """Waits until an operation is over and returns it."""
-        wait_for(f"the end of {name}", lambda: "verdict" in self.operation(name), timeout_s)
+        wait_long(f"the end of {name}", lambda: "verdict" in self.operation(name))
         return self.operation(name)
+
+
+def wait_long(what: str, met: Callable[[], object]) -> None:
+    """Waits until `met` is true, as long as a machine may take that has much else to do."""
+    wait_for(what, met, PATIENCE_S)
 
 
 def read_events(lines: Iterator[bytes]) -> Iterator[tuple[str, str, Any]]:

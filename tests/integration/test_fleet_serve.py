@@ -18,8 +18,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from contract.errors import HltmodeError
 from fleet.serving.routes import ROUTES
 from hltmode.main import cli
-from tests.integration.node import wait_for
-from tests.integration.served_farm import BEARER, ServedFarm
+from tests.integration.served_farm import BEARER, ServedFarm, wait_long
 
 # One farm and one server serve all tests of this file; each has nodes of its own.
 pytestmark = pytest.mark.xdist_group("fleet_serve")
@@ -99,7 +98,7 @@ def test_an_operation_goes_on_without_its_client_and_everything_is_told(
         body = b'{"reason": "gap"}'
         head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {BEARER}\r\n"
         client.sendall(f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-    wait_for("the operation", lambda: served.call("GET", f"/operations/{plan['id']}")[0] == 200)
+    wait_long("the operation", lambda: served.call("GET", f"/operations/{plan['id']}")[0] == 200)
     over = served.wait_over(plan["id"])
     assert (over["verdict"], over["counts"], over["reason"]) == ("all good", {"done": 4}, "gap")
     assert {served.truth()[host]["mode"] for host in hosts} == {"cloud"}
@@ -127,7 +126,7 @@ def test_an_operation_goes_on_without_its_client_and_everything_is_told(
     status, undone = served.post("/operations", {"undo": plan["id"], "who": "Anna"})
     assert (status, undone["to"], undone["nodes"], undone["of"]) == (201, "HLT", 4, plan["id"])
     assert served.wait_over(undone["id"])["verdict"] == "all good"
-    wait_for("HLT is shown", lambda: {served.node(host)["mode"] for host in hosts} == {"HLT"})
+    wait_long("HLT is shown", lambda: {served.node(host)["mode"] for host in hosts} == {"HLT"})
     assert {each["host"] for each in served.get("/farm")["switchovers"]} >= set(hosts)
 
 
@@ -167,7 +166,7 @@ def test_two_operators_at_once_and_a_call_off(served: ServedFarm, healthy: Itera
     assert refused["holders"] == [{"operation": begun["id"], "who": "Anna", "nodes": 2}]
     assert served.fleet("include", hosts[0]).returncode == 4  # nor may the command line
     assert served.node(hosts[2])["operation"] == begun["id"]
-    wait_for("the first stage", lambda: served.operation(begun["id"])["doing"] == "pausing")
+    wait_long("the first stage", lambda: served.operation(begun["id"])["doing"] == "pausing")
     watching = subprocess.Popen(served.command("watch", begun["id"]), stdout=subprocess.PIPE, text=True)
     try:
         status, called = served.post(f"/operations/{begun['id']}/cancel")
@@ -190,13 +189,13 @@ def test_what_the_command_line_runs_is_shown(served: ServedFarm, healthy: Iterat
             def mine() -> list[dict[str, Any]]:
                 return [each for each in served.get("/farm")["operations"] if each["who"] == "Carl"]
 
-            wait_for("Carl's operation pauses", lambda: mine() and mine()[0]["doing"] == "pausing")
+            wait_long("Carl's operation pauses", lambda: mine() and mine()[0]["doing"] == "pausing")
             (shown,) = mine()
             assert (shown["run_by"], shown["counts"]) == ("other", {"waiting": 1, "done": 1})
-            wait_for("the first node in cloud", lambda: served.node(hosts[0])["mode"] == "cloud")
+            wait_long("the first node in cloud", lambda: served.node(hosts[0])["mode"] == "cloud")
         finally:
             process.terminate()
-    wait_for("it is let go", lambda: mine()[0]["run_by"] == "nobody")
+    wait_long("it is let go", lambda: mine()[0]["run_by"] == "nobody")
     # carried on here it is the server's, and can be called off
     status, carried = served.post(f"/operations/{shown['id']}/carry-on")
     assert (status, carried["run_by"]) == (200, "server")
@@ -402,7 +401,7 @@ def test_a_killed_server_carries_on_and_readers_are_told_to_reload(tmp_path: Pat
         order = {"to": "cloud", "hosts": farm.hosts, "ramp": "2,100%", "pause_s": 1, "reason": "gap"}
         status, begun = farm.post("/operations", order)
         assert status == 201, begun
-        wait_for("somebody is asked", lambda: any(told["requests"] for told in farm.truth().values()))
+        wait_long("somebody is asked", lambda: any(told["requests"] for told in farm.truth().values()))
         farm.kill()
         farm.start()
         with farm.events(after=event) as events:
@@ -426,7 +425,7 @@ def test_a_server_without_a_token_file_only_shows_and_streams_are_limited(tmp_pa
         with farm.events():
             status, answer, headers = farm.call("GET", "/events")
             assert (status, headers["Retry-After"]) == (503, "10")
-        wait_for("the place is free", lambda: _streams(farm))
+        wait_long("the place is free", lambda: _streams(farm))
         farm.end()  # with SIGTERM, although a reader is there
     finally:
         farm.clean()

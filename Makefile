@@ -11,7 +11,7 @@ READY  := $(VENV)/.ready
 help:
 	@echo 'make demo          one BU and four filter units switch between HLT and cloud before your eyes'
 	@echo 'make test          all checks and tests'
-	@echo 'make kill          the switcher dies at every point of its journeys: takes about five minutes'
+	@echo 'make kill          the switcher dies, and the power is cut, at every point of its journeys: about ten minutes'
 	@echo 'make servers       fetches the servers that some tests need; without them they are left out'
 	@echo 'make fuzz          readers and entrances with random input for MINUTES=5'
 	@echo 'make check         format, lint, types, import rules'
@@ -44,7 +44,7 @@ test: check
 	$(BIN)/python -m pytest -n auto
 
 kill: $(READY)
-	$(BIN)/python -m pytest -n auto -rP --every-point tests/integration/test_switcher_kill_points.py
+	$(BIN)/python -m pytest -n auto -rP --every-point tests/integration/test_switcher_kill_points.py tests/integration/test_switcher_power_cut.py
 
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz $(MINUTES)

@@ -285,6 +285,8 @@ class Truth:
     def _look(folder: Path) -> str:
         """Returns what is wrong about the mode file now, read before and after the facts."""
         path = folder / "data" / "mode"
+        if not path.exists():
+            return ""
         try:
             before, inode = read_mode(path), path.stat().st_ino
         except (Unreadable, FileNotFoundError) as error:

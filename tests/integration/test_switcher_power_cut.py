@@ -128,7 +128,8 @@ def check_arrival(trial: Trial, image: Image, saved: dict[str, Any]) -> None:
     runs = [run["ref"]["number"] for run in state["runs"]] + ([state["waiting"]["number"]] if state["waiting"] else [])
     if mode is Mode.HLT and runs:
         trial.until("the run joined", lambda: trial.working_on(max(runs)))
-    assert node.token_names() == [f"core{number}" for number in range(CORES)]
+    # A run that lies there unfinished is joined, and its tokens are on their way while they are looked for.
+    trial.until("every token once", lambda: node.token_names() == [f"core{number}" for number in range(CORES)])
     assert not (trial.folder / VIOLATIONS).exists(), (trial.folder / VIOLATIONS).read_text()
     assert trial.lives == 1
     assert not list(node.paths.watch_dir.glob("*clude*"))

@@ -10,6 +10,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -69,8 +70,12 @@ class Farm:
         request = urllib.request.Request(
             f"http://{self.addresses[host]}/switch", data=body, headers={"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            status: int = answer.status
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                status: int = answer.status
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
         return status
 
     def __enter__(self) -> Farm:
@@ -168,7 +173,8 @@ def implied(told: Told, operation: Operation, kept: Kept) -> set[str]:
     if fault in ("dead", "silent", "mistaken"):
         return {"unreachable"} if not requests else set()
     if fault == "dies" and any(each["verdict"] == "accepted" for each in requests.values()):
-        return {"unreachable"}
+        seen_on_its_way = kept["mode"] in ("activatingCloud", "deactivatingCloud")  # before it had answered, and died
+        return {"unreachable", "going on"} if seen_on_its_way else {"unreachable"}
     if fault == "old":
         return _old(told, operation, ends_s)
     if got is None:

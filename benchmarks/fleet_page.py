@@ -83,7 +83,7 @@ def _switching(page: Page, farm: ServedFarm, pid: int, picture: Path | None) -> 
     page.evaluate("() => { window.seen.frames.length = window.seen.long.length = 0; }")
     before_s, began_s = cpu_s(pid), time.monotonic()
     order = {"to": "cloud", "appliances": sorted({node["appliance"] for node in farm.get("/farm")["nodes"]})}
-    more = {"ramp": "30%,60%,100%", "stop_share": 1, "who": "benchmark", "reason": "gap", "limit_s": 90}
+    more = {"ramp": "50%,100%", "stop_share": 1, "who": "benchmark", "reason": "gap", "limit_s": 60}
     status, begun = farm.post("/operations", order | more)
     assert status == 201, begun
     peak_mib, longest_s = 0.0, 0.0

@@ -9,9 +9,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from contract.modes import Mode
 from simulator.daemons import working
+from tests.integration import mounts
 from tests.integration.node import Node, script, wait_for
+
+NO_DISK = mounts.why_none()
 
 
 def leave(node: Node, number: int = 100) -> None:
@@ -65,32 +70,30 @@ def test_a_run_whose_bu_directory_is_gone_drains_by_the_offset(new_node: Callabl
 # A dead mount
 
 
+@pytest.mark.skipif(bool(NO_DISK), reason=NO_DISK)
 def test_a_dead_mount_is_said_and_holds_nothing_up(new_node: Callable[..., Node]) -> None:
-    """Opening a pipe that nobody reads hangs in the kernel, as a file of a dead mount does."""
     node = new_node(overlay={"switch": {"mount_timeout_s": 0.3}})
-    os.mkfifo(node.paths.box)
-    node.start()
-    wait_for("a line about it", lambda: f"box file not written: {node.paths.bu_dir}: no answer within" in node.log)
-    node.work_on()
-    node.cgi("exclude")
-    node.wait_mode(Mode.CLOUD)
-    node.cgi("include")
-    node.wait_mode(Mode.HLT)
-    assert str(node.paths.bu_dir) in node.status()["mount_trouble"]
-    reader = os.open(node.paths.box, os.O_RDONLY | os.O_NONBLOCK)
-    node.paths.box.unlink()
-    os.close(reader)
+    with mounts.dead(node.paths.box.parent):
+        node.start()
+        wait_for("a line about it", lambda: f"box file not written: {node.paths.bu_dir}: no answer within" in node.log)
+        node.work_on()
+        node.cgi("exclude")
+        node.wait_mode(Mode.CLOUD)
+        node.cgi("include")
+        node.wait_mode(Mode.HLT)
+        assert str(node.paths.bu_dir) in node.status()["mount_trouble"]
     wait_for("the box written again", lambda: "box file is written again" in node.log)
     assert node.box().mode is Mode.HLT
     assert node.status()["mount_trouble"] == ""
 
 
+@pytest.mark.skipif(bool(NO_DISK), reason=NO_DISK)
 def test_sigterm_ends_a_daemon_whose_mount_hangs(new_node: Callable[..., Node]) -> None:
     node = new_node(overlay={"switch": {"mount_timeout_s": 0.3}})
-    os.mkfifo(node.paths.box)
-    node.start()
-    wait_for("a line about it", lambda: "box file not written" in node.log)
-    assert node.end() == 0
+    with mounts.dead(node.paths.box.parent):
+        node.start()
+        wait_for("a line about it", lambda: "box file not written" in node.log)
+        assert node.end() == 0
 
 
 def test_a_box_folder_that_is_missing_is_named_and_waited_for(new_node: Callable[..., Node]) -> None:

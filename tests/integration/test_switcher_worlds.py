@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from contract.modes import Mode
-from tests.integration import worlds
+from tests.integration import mounts
 from tests.integration.guarded import VIOLATIONS
 from tests.integration.journeys import CORES, Trial, Truth
 from tests.integration.nursery import Nursery
@@ -27,13 +27,13 @@ SHORT: dict[str, dict[str, Any]] = {
 }
 # Constants of the daemon, which no site has to change.
 SOON: dict[str, Any] = {"switcher.alarms:STOP_AGAIN_S": 1.0}
-NO_DISK: str = worlds.why_no_mounts()
+NO_DISK: str = mounts.why_none()
 
 
 @pytest.fixture(scope="module")
 def nursery() -> Iterator[Nursery]:
     if not NO_DISK:
-        worlds.own_mounts()
+        mounts.own()
     with Nursery() as made:
         yield made
 
@@ -78,7 +78,7 @@ def arrives(trial: Trial, mode: Mode) -> None:
     ],
 )
 def test_a_world_that_is_wrong_for_a_while(new_trial: Callable[..., Trial], tmp_path: Path, world: World) -> None:
-    with worlds.small_disk(tmp_path / "fu-1" / world.disk) if world.disk else contextlib.nullcontext():
+    with mounts.small_disk(tmp_path / "fu-1" / world.disk) if world.disk else contextlib.nullcontext():
         trial = new_trial()
         world.prepare(trial)
         world.wrong(trial)
@@ -124,7 +124,7 @@ def test_a_watch_directory_that_is_replaced_is_watched_again(new_trial: Callable
 def test_a_watch_directory_that_is_mounted_over_and_unmounted(new_trial: Callable[..., Trial]) -> None:
     trial = new_trial()
     trial.until("proven", lambda: not trial.node.state()["unproven"])
-    with worlds.mounted_over(trial.node.paths.watch_dir):
+    with mounts.small_disk(trial.node.paths.watch_dir):
         trial.until("the mode file on the new disk", lambda: trial.node.mode is Mode.HLT)
         there_and_back_by_files(trial)
     trial.until("watched anew, twice", lambda: trial.log.read_text().count("watched anew") == 2)

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from contract.modes import Mode
 from tests.integration.journeys import Trial
 
-CLONE_NEWNS: Final = 0x00020000
 FULL: Final = os.strerror(errno.ENOSPC)
 GONE: Final = os.strerror(errno.ENOENT)
 Act = Callable[[Trial], object]
@@ -260,45 +255,3 @@ WORLDS: Final = (
         ends_in=Mode.CLOUD,
     ),
 )
-
-
-def why_no_mounts() -> str:
-    """Returns why this machine can't give a test disks of its own, empty when it can."""
-    return (
-        "" if os.geteuid() == 0 and shutil.which("mount") else "takes root, for a small disk in a namespace of its own"
-    )
-
-
-def own_mounts() -> None:
-    """What this thread and its children mount from now on is seen by nobody else."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNS):
-        raise OSError(ctypes.get_errno(), "unshare")
-    _run("mount", "--make-rprivate", "/")
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """Has `folder` on a disk of 256 KiB of its own meanwhile; `own_mounts` was called before."""
-    folder.mkdir(parents=True, exist_ok=True)
-    _run("mount", "-t", "tmpfs", "-o", "size=256k", "small", str(folder))
-    try:
-        yield
-    finally:
-        _run("umount", "--lazy", str(folder))
-
-
-@contextlib.contextmanager
-def mounted_over(folder: Path) -> Iterator[None]:
-    """Has an empty file system mounted over `folder` meanwhile; `own_mounts` was called before."""
-    _run("mount", "-t", "tmpfs", "-o", "size=256k", "over", str(folder))
-    try:
-        yield
-    finally:
-        _run("umount", "--lazy", str(folder))
-
-
-def _run(*command: str) -> None:
-    program = shutil.which(command[0])
-    assert program is not None
-    subprocess.run([program, *command[1:]], check=True)

@@ -93,7 +93,7 @@ def farm(**options: object) -> None:
     Example:
       hltmode simulate farm --nodes 1500 --speed 10 --faults slow=5%,dead=1% --hosts farm.txt --control 9100
     """
-    from simulator.node_farm import Settings, run  # noqa: PLC0415 - the other sub-commands need no asyncio
+    from simulator.node_farm.serving import Settings, run  # noqa: PLC0415 - the other sub-commands need no asyncio
 
     run(Settings(**options))  # type: ignore[arg-type]  # click has checked what it passes on
 

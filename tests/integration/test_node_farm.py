@@ -16,7 +16,7 @@ import pytest
 
 from contract.journal import AnyRecord, SwitchRecord
 from simulator.daemons import Daemon
-from simulator.farm_faults import Fault
+from simulator.node_farm.faults import Fault
 from switcher.view import Status
 from tests.integration.node import wait_for
 

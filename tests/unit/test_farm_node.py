@@ -15,10 +15,10 @@ from contract.journal import AnyRecord, MoveRecord, SwitchRecord
 from contract.modes import Mode, Vms, Wanted
 from contract.paths import RunRef
 from contract.request import Answer, Request, Verdict
-from simulator.farm_faults import BadMix, Fault, deal
-from simulator.farm_node import FarmNode
-from simulator.farm_work import CORES, FarmRun
-from simulator.node_farm import names
+from simulator.node_farm.faults import BadMix, Fault, deal
+from simulator.node_farm.node import FarmNode
+from simulator.node_farm.serving import names
+from simulator.node_farm.work import CORES, FarmRun
 from switcher.timeline import Now
 from switcher.view import Identity
 

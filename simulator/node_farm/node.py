@@ -18,10 +18,10 @@ from contract.config import NodeConfig
 from contract.journal import AnyRecord, SwitchRecord
 from contract.modes import Mode, Vms, Wanted
 from contract.request import Answer, Request, Verdict
-from simulator.farm_cloud import SimulatedCloudTool
-from simulator.farm_faults import SLOWNESS, Fault
-from simulator.farm_time import Alarm, Clock
-from simulator.farm_work import CORES, FarmRun, SimulatedWork
+from simulator.node_farm.clock import Alarm, Clock
+from simulator.node_farm.cloud import SimulatedCloudTool
+from simulator.node_farm.faults import SLOWNESS, Fault
+from simulator.node_farm.work import CORES, FarmRun, SimulatedWork
 from switcher import machine, timeline
 from switcher.alarms import delay_s
 from switcher.events import (

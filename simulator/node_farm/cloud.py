@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-from simulator.farm_faults import SLOWNESS, Fault
-from simulator.farm_time import Clock
+from simulator.node_farm.clock import Clock
+from simulator.node_farm.faults import SLOWNESS, Fault
 from switcher.events import IgniterSaid
 from switcher.igniter import meaning
 from switcher.states import Verb

@@ -10,7 +10,7 @@ import msgspec
 
 from contract.config import Jobs
 from contract.paths import RunRef
-from simulator.farm_time import Alarm, Clock
+from simulator.node_farm.clock import Alarm, Clock
 from switcher.run_files import QueueStatus
 from switcher.states import Told
 from switcher.view import RunView

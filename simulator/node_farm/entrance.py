@@ -24,10 +24,10 @@ from contract.request import (
     printable,
 )
 from contract.undecodable import UNDECODABLE
-from simulator.farm_faults import Fault
-from simulator.farm_node import FarmNode
-from simulator.farm_time import Clock
-from simulator.small_http import Asked, Page, Respond
+from simulator.node_farm.clock import Clock
+from simulator.node_farm.faults import Fault
+from simulator.node_farm.node import FarmNode
+from simulator.node_farm.small_http import Asked, Page, Respond
 from switcher.api import ANSWER_WITHIN_S, JOURNAL_PAGE
 from switcher.cgi import FOLDER
 

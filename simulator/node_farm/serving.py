@@ -1,4 +1,4 @@
-"""A farm of many nodes in one process, each at its own loopback address: `hltmode simulate farm`.
+"""Serves the farm: nodes at their addresses, and the truth at the control address.
 
 Every node runs the real machine; what is simulated are its jobs, its merge script, its cloud tool, and its faults.
 What really happened to each is told at the control address, by `GET /truth`.
@@ -21,12 +21,12 @@ import msgspec
 
 from contract.errors import HltmodeError, Surroundings
 from contract.paths import RunRef
-from simulator.farm_entrance import Entrance
-from simulator.farm_faults import Fault, deal
-from simulator.farm_node import FarmNode
-from simulator.farm_time import LoopClock
-from simulator.farm_work import CORES, FarmRun
-from simulator.small_http import Asked, Connection, Handler, Page, Respond
+from simulator.node_farm.clock import LoopClock
+from simulator.node_farm.entrance import Entrance
+from simulator.node_farm.faults import Fault, deal
+from simulator.node_farm.node import FarmNode
+from simulator.node_farm.small_http import Asked, Connection, Handler, Page, Respond
+from simulator.node_farm.work import CORES, FarmRun
 from switcher.heads import LARGEST_BODY_BYTES
 from switcher.view import Identity
 

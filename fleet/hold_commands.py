@@ -8,9 +8,10 @@ from contextlib import closing
 import click
 import msgspec
 
+from fleet.farm import Farm
 from fleet.hosts import folded
 from fleet.looks import show_holds
-from fleet.options import PLAIN_CODES, Farm, json_option, of_farm
+from fleet.options import PLAIN_CODES, json_option, of_farm
 from fleet.store import Store
 from fleet.tables import new_console
 from fleet.targets import Which, chosen, of_hosts

@@ -10,10 +10,11 @@ import click
 import msgspec
 
 from fleet.client import Look, NodeStatus, connected
+from fleet.farm import Farm
 from fleet.hosts import expand, folded_whole, place_of
 from fleet.journal_lines import JournalLine
 from fleet.looks import Why, look_words, show_history, show_status, show_why
-from fleet.options import PLAIN_CODES, Farm, json_option, of_farm
+from fleet.options import PLAIN_CODES, json_option, of_farm
 from fleet.past import part, past
 from fleet.running import watching
 from fleet.store import Store

@@ -12,9 +12,9 @@ from rich.console import Console
 from contract.modes import MODES
 from contract.times import iso
 from fleet.client import Look, NodeStatus, Old
+from fleet.farm import Farm
 from fleet.hosts import folded
 from fleet.journal_lines import JournalLine
-from fleet.options import Farm
 from fleet.past import Part, Past
 from fleet.store import Hold
 from fleet.survey import mode_of

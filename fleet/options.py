@@ -8,15 +8,16 @@ import stat
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
 from contract.errors import ConfigError
 from contract.modes import Wanted
-from fleet.hosts import Place, read_places
+from fleet.farm import Farm
+from fleet.hosts import read_places
+from fleet.order import Order
 from fleet.rollout import Ramp, stage_sizes
-from fleet.selection import Choice
 
 STORE: Final = Path("~/.local/state/hltmode/fleet.sqlite")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -34,44 +35,6 @@ resume_option = click.option(
     "--resume", "resumed", default="", metavar="OPERATION", help="Carry on this operation instead, as `resume` does."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON lines for machines.")
-
-
-class Farm(NamedTuple):
-    """Where operations are kept, which nodes there are, and what the tool bears to be let in."""
-
-    store: Path
-    places: dict[str, Place]
-    token: str
-    trust: ssl.SSLContext | None = None
-
-
-class Order(NamedTuple):
-    """Who orders an operation, why, and how it goes."""
-
-    who: str
-    reason: str
-    most: int | None
-    percent: float | None
-    keep: int
-    keep_total: int
-    prefer_idle: bool
-    ramp: Ramp
-    limit_s: float | None
-    hurry: bool
-    deadline_s: float | None
-
-    def choice(self, to: Wanted) -> Choice:
-        """Returns which nodes it takes. Raises UsageError for what makes no sense on the way `to` there."""
-        if to is Wanted.HLT and (self.keep or self.keep_total):
-            raise click.UsageError("--keep and --keep-total go with the way to the cloud only")
-        return Choice(
-            to=to,
-            count=self.most,
-            percent=self.percent,
-            keep=self.keep,
-            keep_total=self.keep_total,
-            prefer_idle=self.prefer_idle,
-        )
 
 
 def of_farm(command: Command) -> Command:

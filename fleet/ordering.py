@@ -8,10 +8,11 @@ from typing import Final
 
 from contract.modes import Wanted
 from fleet.client import Look, connected
+from fleet.farm import Farm
 from fleet.forecast import times_s
 from fleet.hosts import place_of
 from fleet.operation import LIMITS_S, Operation, new_id
-from fleet.options import Farm, Order
+from fleet.order import Order
 from fleet.plan import Plan, plan
 from fleet.selection import Candidate, select
 from fleet.standing import NodeState

@@ -18,10 +18,11 @@ from rich.console import Console
 from contract.modes import Wanted
 from fleet.client import connected
 from fleet.engine import Engine
+from fleet.farm import Farm
 from fleet.hosts import BadHosts
 from fleet.onlooking import Onlooker
 from fleet.operation import Operation, counts
-from fleet.options import Farm, Order
+from fleet.order import Order
 from fleet.ordering import earlier_s, ordered
 from fleet.rollout import EXIT_CODES, Verdict
 from fleet.standing import Standing

@@ -8,19 +8,19 @@ import click
 
 from contract.modes import Wanted
 from fleet.completion import operation_argument
+from fleet.farm import Farm
 from fleet.operation import changed, missed
 from fleet.options import (
     CODES,
     PLAIN_CODES,
     TO,
-    Farm,
-    Order,
     dry_option,
     json_option,
     of_farm,
     of_order,
     resume_option,
 )
+from fleet.order import Order
 from fleet.running import again, end, look_on, order_all, run_operation, show_all
 from fleet.standing import Standing
 from fleet.store import Store

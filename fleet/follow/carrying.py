@@ -16,13 +16,13 @@ from contract.errors import Surroundings
 from contract.modes import Mode, Wanted
 from fleet.client import Look, connected
 from fleet.engine import Engine
+from fleet.farm import Farm
 from fleet.follow.decision import Act, Course, Decision, after
 from fleet.follow.ledger import Ledger, Own, owed
 from fleet.follow.policy_file import PolicyFile
 from fleet.follow.record import Entry, Record
 from fleet.follow.whom import order_to_cloud, order_to_hlt, whom
 from fleet.operation import Operation, given_up
-from fleet.options import Farm
 from fleet.ordering import ordered, ordered_as_seen
 from fleet.standing import NoAnswer
 from fleet.store import Store, Taken

@@ -21,6 +21,7 @@ from contract import lock
 from contract.errors import HltmodeError, Surroundings
 from contract.request import LONGEST_REASON, LONGEST_WHO, printable
 from contract.times import iso
+from fleet.farm import Farm
 from fleet.follow.explaining import lines, words
 from fleet.follow.follower import Follower
 from fleet.follow.gauges import registry
@@ -29,7 +30,7 @@ from fleet.follow.policy_file import Metrics, Read, check_farm, load
 from fleet.follow.record import Entry, Now, PolicyHold, Record
 from fleet.follow.replay import markdown, read_day, replay
 from fleet.hosts import BadHosts, expand, place_of, read_places
-from fleet.options import PLAIN_CODES, Farm, json_option, of_farm
+from fleet.options import PLAIN_CODES, json_option, of_farm
 from fleet.store import Store
 from fleet.tables import new_console
 

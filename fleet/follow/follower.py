@@ -22,6 +22,7 @@ from contract.errors import HltmodeError
 from contract.modes import Mode
 from fleet.client import connected
 from fleet.engine import steady_clock
+from fleet.farm import Farm
 from fleet.follow.beam import Beam, heard, resumed, silent
 from fleet.follow.beam_sources import NoBeamMode, reader
 from fleet.follow.carrying import Books, Carrier
@@ -32,7 +33,6 @@ from fleet.follow.record import Entry, Now, Record
 from fleet.follow.warnings import Away, warnings
 from fleet.follow.whom import whose
 from fleet.operation import Operation
-from fleet.options import Farm
 from fleet.store import Store
 from fleet.survey import survey
 

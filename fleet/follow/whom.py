@@ -9,7 +9,7 @@ from typing import NamedTuple
 from contract.modes import Mode
 from contract.request import LONGEST_REASON
 from fleet.follow.policy_file import PolicyFile
-from fleet.options import Order
+from fleet.order import Order
 
 
 class Sent(NamedTuple):

@@ -7,7 +7,8 @@ from typing import Final
 
 import click
 
-from fleet.options import Farm, of_farm
+from fleet.farm import Farm
+from fleet.options import of_farm
 
 PORT: Final = 9800
 STREAMS: Final = 64

@@ -21,10 +21,10 @@ from aiohttp.typedefs import Middleware
 from contract.errors import HltmodeError
 from contract.secret_file import read_token
 from fleet.hosts import BadHosts
+from fleet.order import BadOrder
 from fleet.rollout import BadRamp
 from fleet.selection import NothingToDo
 from fleet.serving.forms import Refusal
-from fleet.serving.orders import BadOrder
 from fleet.serving.service import NodesTaken, OtherOrder, PlanGone
 from fleet.store import NoSuchOperation, Taken
 

@@ -10,23 +10,16 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from contract.errors import HltmodeError
 from contract.modes import Wanted
 from contract.request import LONGEST_REASON, LONGEST_WHO, printable
 from fleet.hosts import STDIN, BadHosts, Place, expand, folded
 from fleet.operation import Operation
-from fleet.options import Order
+from fleet.order import BadOrder, Order
 from fleet.plan import Plan
 from fleet.rollout import Ramp
 from fleet.serving.forms import LeftOut, OrderForm, PlanView, StageView
 
 NOT_HERE: Final = re.compile(r"[@*?:]")
-
-
-class BadOrder(HltmodeError):
-    """An order that can't be understood; the message says which field and why."""
-
-    exit_code = 2
 
 
 def hosts_of(asked: str | Iterable[str], appliances: Iterable[str], known: Mapping[str, Place]) -> list[str]:

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from contract.errors import Surroundings
 from fleet.client import connected
-from fleet.options import Farm
+from fleet.farm import Farm
 from fleet.serving.description import description
 from fleet.serving.guard import LOOPBACK_NAMES, Clients
 from fleet.serving.routes import build

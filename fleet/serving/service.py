@@ -17,9 +17,10 @@ from contract.errors import HltmodeError
 from contract.modes import Wanted
 from contract.request import LONGEST_REASON, printable
 from fleet.client import Client, Look
+from fleet.farm import Farm
 from fleet.hosts import BadHosts
 from fleet.operation import Operation, changed, missed
-from fleet.options import Farm, Order
+from fleet.order import Order
 from fleet.ordering import Ordered, ordered
 from fleet.serving.board import MODE_VIEWS, Board
 from fleet.serving.events import Events

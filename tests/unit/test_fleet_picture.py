@@ -10,11 +10,11 @@ from rich.console import Console, RenderableType
 
 from contract.modes import Mode, Wanted
 from fleet.client import NodeStatus, Old
+from fleet.farm import Farm
 from fleet.hosts import Place
 from fleet.journal_lines import JournalLine
 from fleet.looks import Why, look_words, show_history, show_status, show_why
 from fleet.operation import Operation
-from fleet.options import Farm
 from fleet.past import part, past
 from fleet.picture import Moment, modes, picture
 from fleet.plan import plan

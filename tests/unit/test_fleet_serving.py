@@ -14,10 +14,11 @@ from aiohttp import ClientSession, web
 from contract.modes import Mode, Wanted
 from fleet.client import NodeStatus, Old
 from fleet.hosts import BadHosts, Place
+from fleet.order import BadOrder
 from fleet.serving.board import Board
 from fleet.serving.events import Events
 from fleet.serving.forms import OrderForm
-from fleet.serving.orders import BadOrder, check, hosts_of, order_of
+from fleet.serving.orders import check, hosts_of, order_of
 from fleet.serving.streaming import Streams
 from fleet.standing import NoAnswer, NodeState
 

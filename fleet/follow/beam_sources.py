@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -14,9 +14,11 @@ import msgspec
 from contract.beam import BeamMode, beam_mode
 from contract.errors import HltmodeError, MountHangs
 from contract.mount import Mount
+from contract.undecodable import UNDECODABLE
 from fleet.follow.policy_file import BeamSource
 from fleet.sources.asking import Way, ask, short
 from fleet.sources.found import BadSource
+from fleet.sources.instant import Sample, ask_instantly
 
 LARGEST_BYTES: Final = 64 << 10
 LONGEST_WORD: Final = 60
@@ -29,37 +31,20 @@ class NoBeamMode(HltmodeError):
 Reader = Callable[[], Awaitable[BeamMode]]
 
 
-class Series(msgspec.Struct, frozen=True):
-    """One series of an answer; `value` is when and, as text, how much."""
-
-    metric: dict[str, str]
-    value: tuple[float, str]
-
-
-class Vector(msgspec.Struct, frozen=True):
-    """What a query found."""
-
-    result: list[Series]
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """What Prometheus answers to an instant query."""
-
-    status: str
-    data: Vector
-
-
 def reader(source: BeamSource) -> Reader:
     """Returns what reads the beam mode once, in bounded time; it raises NoBeamMode."""
     if source.file:
         return _FileReader(source).read
 
     async def from_url() -> BeamMode:
-        return word_of(await _get(source.url, {}, source), source)
+        return word_of(await _get(source.url, source), source)
 
     async def from_prometheus() -> BeamMode:
-        url = f"{source.prometheus.rstrip('/')}/api/v1/query"
-        return mode_of_series(await _get(url, {"query": source.query}, source), source)
+        try:
+            way = Way(source.prometheus, source.timeout_s, {})
+            return mode_of_series(await ask_instantly(way, source.prometheus, source.query), source)
+        except BadSource as error:
+            raise NoBeamMode(str(error)) from error
 
     return from_url if source.url else from_prometheus
 
@@ -71,7 +56,7 @@ def word_of(content: bytes, source: BeamSource) -> BeamMode:
         return named(text, source.names)
     try:
         found = msgspec.json.decode(text)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise NoBeamMode(f"no JSON ({error})") from error
     if isinstance(found, str):
         return named(found, source.names)
@@ -82,15 +67,11 @@ def word_of(content: bytes, source: BeamSource) -> BeamMode:
     return named(_text(found), source.names)
 
 
-def mode_of_series(content: bytes, source: BeamSource) -> BeamMode:
+def mode_of_series(samples: Sequence[Sample], source: BeamSource) -> BeamMode:
     """Returns the mode of the one series that is 1, by its label."""
-    try:
-        answer = msgspec.json.decode(content, type=Answer)
-    except msgspec.MsgspecError as error:
-        raise NoBeamMode(f"no answer to a query ({error})") from error
-    on = [series.metric.get(source.label, "") for series in answer.data.result if _is_one(series.value[1])]
+    on = [sample.metric.get(source.label, "") for sample in samples if _is_one(sample.value[1])]
     if len(on) != 1:
-        raise NoBeamMode(f"{len(on)} of {len(answer.data.result)} series are 1, and one is wanted; see beam.query")
+        raise NoBeamMode(f"{len(on)} of {len(samples)} series are 1, and one is wanted; see beam.query")
     return named(on[0], source.names)
 
 
@@ -132,9 +113,9 @@ class _FileReader:
             return file.read(LARGEST_BYTES)
 
 
-async def _get(url: str, arguments: dict[str, str], source: BeamSource) -> bytes:
+async def _get(url: str, source: BeamSource) -> bytes:
     try:
-        status, content = await ask(Way(url, source.timeout_s, {}), url, arguments=arguments)
+        status, content = await ask(Way(url, source.timeout_s, {}), url, arguments={})
     except BadSource as error:
         raise NoBeamMode(str(error)) from error
     if status != HTTPStatus.OK:

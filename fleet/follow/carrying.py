@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from contract.errors import Surroundings
+from contract.errors import HltmodeError
 from contract.modes import Mode, Wanted
 from fleet.client import Look, connected
 from fleet.engine import Engine
@@ -154,14 +154,27 @@ class Carrier:
                     operation = await Engine(self._store, operation, client, lambda _engine: None).run()
             except Taken:  # somebody watches it with a tool of theirs, which runs it
                 await asyncio.sleep(AGAIN_S)
-            except Surroundings as error:
+            except HltmodeError as error:
                 log.error("%s: %s", operation.id, error)
                 await asyncio.sleep(AGAIN_S)
-        nodes = self._store.nodes(operation)
-        words = f"{operation.verdict}: {summary(nodes.values())}"
-        self._record.add(Entry(at_s=time.time(), kind="ended", reason=words, operation=operation.id))
+        words = f"{operation.verdict}: {summary(self._store.nodes(operation).values())}"
         log.info("%s ended, %s", operation.id, words)
         ended(operation)
+        await self._add(Entry(at_s=time.time(), kind="ended", reason=words, operation=operation.id))
+
+    async def _add(self, entry: Entry) -> None:
+        """Adds to the log of decisions, and goes on trying while the disk takes nothing."""
+        said = ""
+        while True:
+            try:
+                self._record.add(entry)
+            except HltmodeError as error:
+                if str(error) != said:
+                    said = str(error)
+                    log.error("the log of decisions lacks that %s ended: %s", entry.operation, error)
+                await asyncio.sleep(AGAIN_S)
+            else:
+                return
 
     async def _stop(self, operation: Operation) -> None:
         task = self._runs.get(operation.id)

@@ -79,7 +79,6 @@ class Follower:
 
     async def run(self) -> None:
         """Follows until it is cancelled; operations under way then stay for the next start."""
-        self._note("started", self._name)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
             group.create_task(self._look())
@@ -99,12 +98,21 @@ class Follower:
             log.error("policy not taken over: changes of %s take a restart", ", ".join(fixed))
             return
         self._read, self._carrier.file = read, read.file
-        self._note("reloaded", self._name)
         log.info("policy read again")
+        self._noted("reloaded", self._name)
 
     def _note(self, kind: str, reason: str) -> None:
         if not self._dry:
             self._record.add(Entry(at_s=time.time(), kind=kind, reason=reason, beam=self._beam_word))
+
+    def _noted(self, kind: str, reason: str) -> bool:
+        """Notes what is no part of a decision, and returns whether the disk took it; says so if it did not."""
+        try:
+            self._note(kind, reason)
+        except HltmodeError as error:
+            self._fail(error)
+            return False
+        return True
 
     async def _listen(self) -> None:
         source, read = self._read.file.beam, None
@@ -139,7 +147,9 @@ class Follower:
                     continue
 
     async def _turns(self, group: asyncio.TaskGroup) -> None:
+        noted = False
         while True:
+            noted = noted or self._noted("started", self._name)
             try:
                 if not self._dry:
                     self._carrier.run_all(group, self._ended)

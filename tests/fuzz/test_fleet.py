@@ -11,11 +11,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from contract.beam import BeamMode
 from contract.modes import Wanted
 from contract.request import Answer, Request, Verdict
 from fleet.client import Client, NodeStatus, Old, connected
+from fleet.follow.beam_sources import NoBeamMode, mode_of_series, word_of
+from fleet.follow.policy_file import BeamSource
 from fleet.hosts import BadHosts, Place, expand, read_names, read_places
 from fleet.journal_lines import told
+from fleet.sources.found import BadSource
+from fleet.sources.instant import samples_of
+from fleet.sources.prometheus import nodes_of
 from fleet.standing import Answered, Denied, NoAnswer, NotSent
 from tests.fuzz.budget import BUDGET, one_line, tried
 from tests.fuzz.inputs import bent, either
@@ -151,3 +157,42 @@ def test_a_set_of_names_is_names_or_an_error(word: bytes) -> None:
         return
     assert len(set(names)) == len(names) <= 10_000
     assert all(name.isascii() and "/" not in name for name in names)
+
+
+BEAM_WORDS = [b"STABLE BEAMS\n", b'"Ramp Down"']
+BEAM_JSON = [b'{"beam_mode": "SQUEEZE"}', b'{"beam_mode": 4, "lhc": {"mode": [1, {"x": null}]}}']
+SERIES = [
+    b'{"status":"success","data":{"resultType":"vector","result":[{"metric":{"mode":"RAMP","host":"fu-1"},"value":[1.5,"1"]}]}}',
+    b'{"status":"error","error":"parse error"}',
+]
+DEEP = b'{"beam_mode": ' + b"[" * 900 + b"1" + b"]" * 900 + b"}"
+
+
+@BUDGET
+@given(either(BEAM_JSON) | bent(BEAM_WORDS), st.sampled_from(["beam_mode", "lhc.mode"]))
+@example(b'{"beam_mode": "\xff"}', "beam_mode")
+@example(b'{"beam_mode": ' + b"[" * 9000, "beam_mode")
+@example(DEEP, "beam_mode")
+@example(b'{"beam_mode": ' + b"9" * 5000 + b"}", "beam_mode")
+@example(b'"\\ud800"', "beam_mode")
+def test_what_a_beam_source_says_is_a_mode_or_none(content: bytes, field: str) -> None:
+    tried["beam sources"] += 1
+    try:
+        assert word_of(content, BeamSource(field=field, names={"4": "ADJUST"})) in BeamMode
+    except NoBeamMode as error:
+        one_line(error)
+
+
+@BUDGET
+@given(either(SERIES), st.sampled_from([200, 400, 500]))
+@example(b'{"status": "\xff"}', 200)
+@example(b'{"status": ' + b"[" * 9000, 200)
+@example(b'{"status":"success","data":{"result":[{"metric":{"mode":"RAMP"},"value":[1,"nan"]}]}}', 200)
+def test_an_answer_of_a_prometheus_is_understood_or_refused(body: bytes, status: int) -> None:
+    tried["answers of Prometheus"] += 1
+    try:
+        samples = samples_of("http://x", status, body)
+        nodes_of(samples)
+        assert mode_of_series(samples, BeamSource()) in BeamMode
+    except (BadSource, NoBeamMode) as error:
+        one_line(error)

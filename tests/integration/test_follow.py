@@ -249,7 +249,7 @@ def test_a_hold_sends_nobody_more_and_holds_nobody_back(followed: Followed) -> N
     assert followed.entries("to cloud")[-1].reason.startswith("NO BEAM: another")
 
 
-@pytest.mark.parametrize("followed", [{"patience_s": 2.0}], indirect=True)
+@pytest.mark.parametrize("followed", [{"patience_s": 10.0}], indirect=True)
 def test_a_source_that_is_silent_or_says_nonsense_brings_the_farm_back(followed: Followed) -> None:
     farm = followed.farm
     followed.says("NO BEAM")

@@ -72,7 +72,7 @@ def test_a_server_that_is_gone_silent_or_cross_is_named() -> None:
             BeamSource(url=f"http://127.0.0.1:{silent.getsockname()[1]}/", timeout_s=0.3)
         )
     with Listener("RAMP") as listener:
-        assert "no answer to a query" in said(BeamSource(prometheus=listener.url))
+        assert "not a Prometheus' answer: RAMP" in said(BeamSource(prometheus=listener.url))
 
 
 def test_a_file_that_is_gone_or_old_says_nothing(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_real_prometheus_tells_the_mode_that_a_follower_exports(tmp_path: Path
         with PrometheusServer(config, tmp_path / "prometheus") as server:
             source = BeamSource(prometheus=server.url)
             assert "0 of 0 series are 1, and one is wanted" in said(BeamSource(prometheus=server.url, query="nothing"))
-            assert "answers 400" in said(BeamSource(prometheus=server.url, query="{"))
+            assert "refuses the query (HTTP 400" in said(BeamSource(prometheus=server.url, query="{"))
             wait_for("the series", lambda: bool(server.query("hltd_beam_mode")))
             assert read(source) is BeamMode.INJECTION_PROBE_BEAM
             many = BeamSource(prometheus=server.url, query="hltd_beam_mode >= bool 0")

@@ -21,7 +21,8 @@ from fleet.hosts import BadHosts
 from fleet.sources import boxes, index, prometheus
 from fleet.sources.boxes import read_boxes
 from fleet.sources.found import BadSource, Filters, Found, Known, filtered, merged, named
-from fleet.sources.prometheus import Labels, Sample, nodes_of
+from fleet.sources.instant import Sample
+from fleet.sources.prometheus import nodes_of
 from tests.unit.test_collector_facts import make_box
 
 NODES = (
@@ -114,7 +115,7 @@ def test_a_box_folder_that_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: 
 
 def test_a_node_whose_series_say_two_modes_or_none_is_in_none_that_is_known() -> None:
     def sample(host: str, appliance: str, mode: str, value: str) -> Sample:
-        return Sample(Labels(host, appliance, mode), (1.0, value))
+        return Sample({"host": host, "appliance": appliance, "mode": mode}, (1.0, value))
 
     told = nodes_of(
         (

@@ -46,6 +46,13 @@ def test_a_unit_starts_its_daemon_again_unless_only_a_person_can_help(daemon: st
     assert keys["StateDirectory"] == ["hltmode"]
 
 
+@pytest.mark.parametrize("service", ["follow", "serve"])
+def test_systemd_never_gives_up_a_service_of_the_fleet(service: str) -> None:
+    keys = unit(f"hltmode-fleet-{service}.service")
+    assert keys["ExecStart"][0].startswith(f"/opt/hltmode/bin/hltmode fleet {service} ")
+    assert (keys["Restart"], keys["StartLimitIntervalSec"]) == (["always"], ["0"])
+
+
 def test_jobs_outlive_the_switcher_and_keep_their_rights() -> None:
     keys = unit("hltmode-switcher.service")
     assert keys["KillMode"] == ["process"]

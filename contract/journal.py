@@ -113,8 +113,10 @@ class Journal:
         if not new:
             return
         if self._replaced():
+            # In this order: while no other can be opened, the number must stay ours.
+            fresh = self._open()
             os.close(self._descriptor)
-            self._descriptor = self._open()
+            self._descriptor = fresh
             self._size = os.fstat(self._descriptor).st_size
         lines = _lines(new)
         with named(self._path):
@@ -150,7 +152,11 @@ class Journal:
 
     def _open(self) -> int:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-        sync_folder(self._path.parent)
+        try:
+            sync_folder(self._path.parent)
+        except OSError:
+            os.close(descriptor)
+            raise
         return descriptor
 
     def _replaced(self) -> bool:

@@ -35,6 +35,13 @@ class Found(NamedTuple):
     mark: dict[str, str]
 
 
+class Left(NamedTuple):
+    """Session leaders that still work, and process groups that a job left behind when it died."""
+
+    leaders: tuple[Found, ...]
+    deserted: frozenset[int]
+
+
 class Child(NamedTuple):
     """A process to wait for; `popen` is None for one that an earlier switcher started."""
 
@@ -61,15 +68,36 @@ def marked(node: Path) -> Iterator[Found]:
     return (found for found in _of_node(node) if found.session == found.pid)
 
 
-def deserted(node: Path, roles: Collection[str]) -> frozenset[int]:
-    """Returns the process groups of these roles whose session leader is gone: what a job left behind when it died."""
-    return frozenset(
-        found.group
-        for found in _of_node(node)
-        if found.mark.get(ROLE, "") in roles
-        and found.session != found.pid
-        and not Path(f"/proc/{found.session}").exists()
+def left(node: Path, roles: Collection[str]) -> Left:
+    """Returns what processes of these roles an earlier switcher has left on the node, as of one moment.
+
+    A living job's helper that has put itself into the background looks like what a dead job has left, for its session
+    leader is gone too. So where a session leader of the same mark lives, nothing counts as deserted.
+    """
+    found = [process for process in _of_node(node) if process.mark.get(ROLE, "") in roles]
+    leaders = tuple(process for process in found if process.session == process.pid)
+    living = {_work(process) for process in leaders}
+    return Left(
+        leaders,
+        frozenset(
+            process.group
+            for process in found
+            if process.session != process.pid and _work(process) not in living and _gone(process.session)
+        ),
     )
+
+
+def _work(process: Found) -> tuple[str | None, ...]:
+    return tuple(process.mark.get(name) for name in (ROLE, RUN, CORES))
+
+
+def _gone(pid: int) -> bool:
+    """Returns whether no such process lives; one that only waits to be reaped has died."""
+    try:
+        content = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return True
+    return content.rpartition(b")")[2].split()[0] in (b"Z", b"X")
 
 
 def _of_node(node: Path) -> Iterator[Found]:

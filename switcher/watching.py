@@ -92,7 +92,8 @@ class Watching:
 
     def stop(self) -> None:
         """Ends the notifications."""
-        if self._observer is not None and self._observer.is_alive():
+        # One that could not start has threads and descriptors too.
+        if self._observer is not None:
             self._observer.stop()
         self._observer = None
 

@@ -30,7 +30,7 @@ Cores = tuple[str, ...]
 class RunWork:
     """One run on this node. `crashes` counts by cores, `due` says when (loop time) crashed cores start again.
 
-    prepared: its directory is ready and the merge script was started; begun: a job was
+    prepared: its directory is ready and the merge script was started; begun: a job was; active: it is marked so
     heard:    how firmly the jobs have been told by now; short of `told` while the disk is full
     last:     the last lumisection they are told to close
     trouble:  why it can't be prepared, told or closed, in words
@@ -48,6 +48,7 @@ class RunWork:
     merge_crashes: int = 0
     jobs_over: bool = False
     begun: bool = False
+    active: bool = False
     retired: set[str] = field(default_factory=set)
     crashes: dict[Cores, int] = field(default_factory=dict)
     due: dict[Cores, float] = field(default_factory=dict)
@@ -87,12 +88,13 @@ class Work:
         What a job has left behind, that died while no switcher was there to see it, is ended, and cores that were
         broken get a new chance: nobody knows any more when they would have had it.
         """
-        for group in processes.deserted(self._paths.state_dir, (JOB, MERGE)):
+        left = processes.left(self._paths.state_dir, (JOB, MERGE))
+        for group in left.deserted:
             log.warning("process group %d: left behind by a job that ended unseen; killed", group)
             processes.signal_group(group, signal.SIGKILL)
-        for found in processes.marked(self._paths.state_dir):
-            role, number = found.mark.get(processes.ROLE), found.mark.get(processes.RUN, "")
-            if role not in (JOB, MERGE) or not (number.isascii() and number.isdigit()):
+        for found in left.leaders:
+            role, number = found.mark[processes.ROLE], found.mark.get(processes.RUN, "")
+            if not (number.isascii() and number.isdigit()):
                 continue
             work = self.runs.get(int(number)) or self._adopted(int(number))
             if role == JOB:
@@ -159,6 +161,10 @@ class Work:
                 cores = tuple(fresh[start : start + size])
                 idle = [name for name in idle if name not in cores]
                 self._start_job(work, cores, now_s)
+            if work.jobs and not work.active:
+                with _troubled(work):
+                    run_files.mark(self._paths, ref.number, "active")
+                    work.active = True
 
     def ended(self, pid: int, code: int | None, now_s: float) -> None:
         """Takes note of the end of a process: exit code, or None when it was adopted and can't be known."""
@@ -252,9 +258,8 @@ class Work:
             self._crashed(work, cores, now_s)
             return
         work.jobs[child.pid] = cores
-        run_files.mark(self._paths, work.ref.number, "active")
-        log.info("%s: job with pid %d on %s", work.ref, child.pid, ", ".join(cores))
         self._watch(child)
+        log.info("%s: job with pid %d on %s", work.ref, child.pid, ", ".join(cores))
 
     def _start_merge(self, work: RunWork) -> None:
         if not self.settings.merge_command:

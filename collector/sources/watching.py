@@ -92,9 +92,10 @@ class FileWatch:
         self._try_again_s = math.inf
         if folder is None:
             return
-        observer = Observer()
-        observer.daemon = True
+        observer: BaseObserver | None = None
         try:
+            observer = Observer()
+            observer.daemon = True
             observer.schedule(self._handler, str(self._path), event_filter=KINDS)
             observer.start()
         except OSError as error:
@@ -103,6 +104,8 @@ class FileWatch:
                 log.warning("%s", words)
             self._trouble = words
             self._try_again_s = time.monotonic() + TRY_AGAIN_S
+            if observer is not None:
+                observer.stop()  # it has a thread and descriptors though it could not start
             return
         if self._trouble:
             log.info("%s: notifications work again", self._path)

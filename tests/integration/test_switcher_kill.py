@@ -262,6 +262,28 @@ def test_children_of_a_job_that_died_unseen_are_ended(new_node: Callable[..., No
     assert f"process group {job}: left behind by a job that ended unseen; killed" in node.log
 
 
+def test_the_helper_of_a_job_that_lives_survives_a_restart_with_it(
+    new_node: Callable[..., Node], tmp_path: Path
+) -> None:
+    """In a session of its own, whose leader is gone, it looks like what a dead job has left behind."""
+    inner = 'sleep 300 & echo $! > "$0.new" && mv "$0.new" "$0"'
+    body = f"setsid sh -c '{inner}' \"$0.helper\" & wait; sleep 300"
+    node = new_node(overlay={"jobs": {"command": script(tmp_path / "job", body)}})
+    node.start()
+    node.work_on()
+    wait_for("the helper", (tmp_path / "job.helper").exists)
+    helper = int((tmp_path / "job.helper").read_text())
+    try:
+        assert os.getsid(helper) not in (helper, *node.jobs())
+        jobs = node.jobs()
+        again(node)
+        assert node.jobs() == jobs
+        assert living.started(helper)
+        assert "left behind" not in node.log
+    finally:
+        os.kill(helper, signal.SIGKILL)
+
+
 def test_a_core_that_waited_for_a_new_start_gets_it_from_the_next_switcher(new_node: Callable[..., Node]) -> None:
     node = new_node(overlay={"jobs": {"restart_delay_s": 300}})
     node.start()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from switcher import processes
-from switcher.processes import Child, Found
+from switcher.processes import Child, Found, Left
 from switcher.states import Verb
 
 FIRST_PID: Final = 1 << 23  # above every real one, so that a signal that escapes hits nobody
@@ -81,10 +81,9 @@ class ActedProcesses:
             process.adopted = True
             yield Found(process.pid, process.pid, process.pid, process.command, process.mark)
 
-    def deserted(self, _node: Path, roles: Collection[str]) -> frozenset[int]:
-        """Returns nothing: what a job leaves behind is tried elsewhere."""
-        assert "job" in roles
-        return frozenset()
+    def left(self, node: Path, roles: Collection[str]) -> Left:
+        """Returns the living, and nothing deserted: what a job leaves behind is tried elsewhere."""
+        return Left(tuple(found for found in self.marked(node) if found.mark[processes.ROLE] in roles), frozenset())
 
     def watch(self, child: Child, loop: asyncio.AbstractEventLoop, ended: Ended, *, with_group: bool = False) -> None:
         """Has `ended` called once."""

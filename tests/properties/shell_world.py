@@ -153,7 +153,7 @@ class ShellWorld:
         self._booted_s = 0.0
         self._stamps = 0
         self._patch = pytest.MonkeyPatch()
-        for name in ("spawn", "marked", "deserted", "watch", "signal_group", "kill_group"):
+        for name in ("spawn", "marked", "left", "watch", "signal_group", "kill_group"):
             self._patch.setattr(processes, name, getattr(self.processes, name))
         self._patch.setattr(clock, "now", self.now)
         self._patch.setattr(clock, "boot_id", lambda: f"boot-{self.boot}")

@@ -242,6 +242,25 @@ def test_a_journal_that_somebody_has_removed_is_begun_anew_with_the_next_number(
     assert [found.seq for found in read_journal(paths.journal)] == [2]
 
 
+def test_a_journal_that_cannot_be_opened_again_closes_no_descriptor_of_others(paths: NodePaths, tmp_path: Path) -> None:
+    journal = Journal(paths.journal)
+    journal.append([record(1)])
+    (tmp_path / "trap").touch()
+    paths.journal.unlink()
+    paths.journal.symlink_to(tmp_path / "trap")
+    with pytest.raises(OSError, match="symbolic links"):
+        journal.append([record(2)])
+    others = [os.open(os.devnull, os.O_RDONLY) for _ in range(3)]
+    with pytest.raises(OSError, match="symbolic links"):
+        journal.append([record(2)])
+    for descriptor in others:
+        os.close(descriptor)
+    paths.journal.unlink()
+    journal.append([record(2)])
+    journal.close()
+    assert [found.seq for found in read_journal(paths.journal)] == [2]
+
+
 def test_a_state_file_older_than_the_journal_loses_no_record_to_come(paths: NodePaths) -> None:
     store = Store(paths)
     store.save(State(), TIMELINE, [record(1)])

@@ -33,6 +33,14 @@ class HltmodeError(Exception):
         return shown if len(words) <= LONGEST_MESSAGE else f"{shown[:LONGEST_MESSAGE]}…"
 
 
+def first_of(group: BaseExceptionGroup[HltmodeError]) -> HltmodeError:
+    """Returns the first error of a group, such as a task group raises: people act on one after the other."""
+    error: HltmodeError | BaseExceptionGroup[HltmodeError] = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 class ConfigError(HltmodeError):
     """The configuration file, an environment variable or a flag is wrong."""
 

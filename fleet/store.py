@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -37,6 +37,14 @@ LOCK: Final = "hhqqi4x"  # struct flock of Linux: kind, whence, start, length, p
 
 # What is called off is called off by others than who runs the operation, so it has a place of its own.
 SELECT: Final = "SELECT body, id IN (SELECT operation FROM called_off) FROM operations"
+
+
+# What is over stays over: whoever still runs it may not have heard that it was given up.
+PUT_OPERATION: Final = """
+INSERT INTO operations VALUES (?, ?, ?, ?) ON CONFLICT (id)
+DO UPDATE SET created_s = excluded.created_s, over = excluded.over, body = excluded.body WHERE excluded.over OR NOT over
+"""
+NEWEST: Final = "last"  # instead of an id
 
 
 class NoSuchOperation(HltmodeError):
@@ -113,38 +121,36 @@ class Store:
 
     def operation(self, name: str) -> Operation:
         """Returns the operation of that id; `last` is the newest. Raises NoSuchOperation."""
-        if name == "last":
-            row = self._connection.execute(f"{SELECT} ORDER BY created_s DESC LIMIT 1").fetchone()
+        if name == NEWEST:
+            rows = self._read(f"{SELECT} ORDER BY created_s DESC LIMIT 1")
         else:
-            row = self._connection.execute(f"{SELECT} WHERE id = ?", (name,)).fetchone()
-        if row is None:
+            rows = self._read(f"{SELECT} WHERE id = ?", name)
+        if not rows:
             raise NoSuchOperation(f"{name}: no such operation in {self.path}; `hltmode fleet history` lists them")
-        return _operation(*row)
+        return _operation(*rows[0])
 
     def operations(self, *, over: bool | None = None) -> list[Operation]:
         """Returns the operations, oldest first."""
         where = "" if over is None else f" WHERE over = {int(over)}"
-        return [_operation(*row) for row in self._connection.execute(f"{SELECT}{where} ORDER BY created_s")]
+        return [_operation(*row) for row in self._read(f"{SELECT}{where} ORDER BY created_s")]
 
     def is_called_off(self, operation: Operation) -> bool:
         """Returns whether somebody has called it off."""
-        found = self._connection.execute("SELECT 1 FROM called_off WHERE operation = ?", (operation.id,)).fetchone()
-        return found is not None
+        return bool(self._read("SELECT 1 FROM called_off WHERE operation = ?", operation.id))
 
     def ids(self) -> list[tuple[str, bool]]:
         """Returns of each operation its id and whether it is over, oldest first."""
-        rows = self._connection.execute("SELECT id, over FROM operations ORDER BY created_s")
-        return [(name, bool(over)) for name, over in rows]
+        return [(name, bool(over)) for name, over in self._read("SELECT id, over FROM operations ORDER BY created_s")]
 
     def nodes(self, operation: Operation) -> dict[str, NodeState]:
         """Returns how each node of an operation stands, in the operation's order."""
-        rows = self._connection.execute("SELECT host, body FROM nodes WHERE operation = ?", (operation.id,))
+        rows = self._read("SELECT host, body FROM nodes WHERE operation = ?", operation.id)
         found = {host: msgspec.json.decode(body, type=NodeState) for host, body in rows}
         return {host: found[host] for host in operation.order}
 
     def cursors(self, operation: Operation) -> dict[str, int]:
         """Returns up to which journal record each node's journal is read."""
-        return dict(self._connection.execute("SELECT host, seq FROM cursors WHERE operation = ?", (operation.id,)))
+        return dict(self._read("SELECT host, seq FROM cursors WHERE operation = ?", operation.id))
 
     def call_off(self, name: str) -> Operation:
         """Has an operation ask nobody any more, whoever runs it."""
@@ -156,10 +162,10 @@ class Store:
     def run(self, operation: Operation) -> None:
         """Takes the operation until `leave`. Raises Taken while somebody runs it, in this process or another."""
         descriptor = self._lock_file()
-        if operation.id in self._running or not _locked(descriptor, operation.id):
+        if operation.id in self._running or not _lock(descriptor, operation.id):
             os.close(descriptor)
-            who = self._connection.execute("SELECT pid FROM runners WHERE operation = ?", (operation.id,)).fetchone()
-            pid = who[0] if who else "unknown"
+            who = self._read("SELECT pid FROM runners WHERE operation = ?", operation.id)
+            pid = who[0][0] if who else "unknown"
             raise Taken(f"{operation.id}: process {pid} runs it; `hltmode fleet watch {operation.id}` shows it")
         self._running[operation.id] = descriptor
         with self.transaction():
@@ -172,7 +178,7 @@ class Store:
             return True
         descriptor = self._lock_file()
         try:
-            return not _locked(descriptor, operation.id)
+            return _is_locked(descriptor, operation.id)
         finally:
             os.close(descriptor)
 
@@ -187,16 +193,17 @@ class Store:
 
     def serve(self, name: str) -> None:
         """Has the server carry on this operation until it is over, also after it was killed."""
-        self._connection.execute("INSERT OR REPLACE INTO served VALUES (?)", (name,))
+        with self.transaction():
+            self._connection.execute("INSERT OR REPLACE INTO served VALUES (?)", (name,))
 
     def served(self) -> set[str]:
         """Returns the operations that are the server's to carry on."""
-        rows = self._connection.execute("SELECT operation FROM served JOIN operations ON id = operation WHERE NOT over")
+        rows = self._read("SELECT operation FROM served JOIN operations ON id = operation WHERE NOT over")
         return {name for (name,) in rows}
 
     def version(self) -> int:
         """Returns a number that is another one after each change that others have made."""
-        (found,) = self._connection.execute("PRAGMA data_version").fetchone()
+        ((found,),) = self._read("PRAGMA data_version")
         return int(found)
 
     def hold(self, hosts: Iterable[str], who: str, reason: str) -> None:
@@ -214,8 +221,15 @@ class Store:
 
     def holds(self) -> dict[str, Hold]:
         """Returns the nodes that are held."""
-        rows = self._connection.execute("SELECT host, who, reason, since_s FROM holds ORDER BY host")
+        rows = self._read("SELECT host, who, reason, since_s FROM holds ORDER BY host")
         return {row[0]: Hold(*row) for row in rows}
+
+    def _read(self, query: str, *values: str) -> list[Any]:
+        """Returns all rows. Raises Surroundings when the file can't be read."""
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise Surroundings(f"{self.path}: cannot be read ({error}); see to the disk, or name another") from error
 
     def _lock_file(self) -> int:
         path = self.path.with_name(f"{self.path.name}.lock")
@@ -228,7 +242,7 @@ class Store:
 
     def _put_operation(self, operation: Operation) -> None:
         row = (operation.id, operation.created_s, int(operation.over), msgspec.json.encode(operation))
-        self._connection.execute("INSERT OR REPLACE INTO operations VALUES (?, ?, ?, ?)", row)
+        self._connection.execute(PUT_OPERATION, row)
 
     def _put_nodes(self, operation: str, nodes: Iterable[NodeState]) -> None:
         rows = [(operation, node.host, msgspec.json.encode(node)) for node in nodes]
@@ -269,11 +283,21 @@ def _operation(body: bytes, called_off: int) -> Operation:
     return msgspec.structs.replace(found, called_off=True) if called_off else found
 
 
-def _locked(descriptor: int, operation: str) -> bool:
+def _lock(descriptor: int, operation: str) -> bool:
     """Locks the operation's byte for as long as the descriptor is open; returns whether it was free."""
-    start = int.from_bytes(hashlib.blake2b(operation.encode(), digest_size=7).digest())
     try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(LOCK, fcntl.F_WRLCK, os.SEEK_SET, start, 1, 0))
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _byte_of(operation))
     except (BlockingIOError, PermissionError):
         return False
     return True
+
+
+def _is_locked(descriptor: int, operation: str) -> bool:
+    """Returns whether another descriptor has locked the operation's byte; whoever asks is in nobody's way."""
+    found: int = struct.unpack(LOCK, fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _byte_of(operation)))[0]
+    return found != fcntl.F_UNLCK
+
+
+def _byte_of(operation: str) -> bytes:
+    start = int.from_bytes(hashlib.blake2b(operation.encode(), digest_size=7).digest())
+    return struct.pack(LOCK, fcntl.F_WRLCK, os.SEEK_SET, start, 1, 0)

@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from contract.request import printable
+from contract.undecodable import UNDECODABLE
 from fleet.hosts import folded
 from fleet.serving import forms
 from fleet.serving.guard import LARGEST_BODY_BYTES, Clients, Stopped, add_headers, json, middleware
@@ -194,7 +195,7 @@ async def _body(request: web.Request, kind: type[Body]) -> Body:
         raise Stopped(415, f"Content-Type: {JSON} wanted")
     try:
         return msgspec.json.decode(await request.read(), type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise Stopped(400, f"body: {error}") from error
 
 

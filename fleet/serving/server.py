@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import msgspec
 from aiohttp import web
 
-from contract.errors import Surroundings
+from contract.errors import HltmodeError, Surroundings, first_of
 from fleet.client import connected
 from fleet.farm import Farm
 from fleet.serving.description import description
@@ -53,13 +53,16 @@ def run(farm: Farm, clients_token_file: Path | None, settings: Entrance) -> None
     clients = Clients(clients_token_file)
     _allow_files(FILES_OF_NODE * len(farm.places) + settings.streams + OTHER_FILES)
     with closing(Store(farm.store)) as store:
-        asyncio.run(_serve(farm, store, clients, settings))
+        try:
+            asyncio.run(_serve(farm, store, clients, settings))
+        except* HltmodeError as group:
+            raise first_of(group) from group
 
 
 async def _serve(farm: Farm, store: Store, clients: Clients, settings: Entrance) -> None:
     secure = _secure(settings)
     entrance = _bind(settings)
-    async with connected(farm.token) as lookers, connected(farm.token) as actors:
+    async with connected(farm.token, farm.trust) as lookers, connected(farm.token, farm.trust) as actors:
         service = Service(farm, store, lookers, actors, settings.every_s)
         streams = Streams(service, settings.streams)
         application = build(service, clients, streams, _names(settings), msgspec.json.encode(description()))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +260,7 @@ ORDER: dict[str, Any] = {"to": "cloud", "hosts": "fu-c2f01-01-01"}
     [
         (b"{", 400, "body: "),
         (b"\xff\xfe", 400, "body: "),
+        (b'{"to": ' + b"[" * 100_000, 400, "body: "),
         ({}, 400, "one of to"),
         ({**ORDER, "to": "moon"}, 400, "Invalid enum value 'moon'"),
         ({**ORDER, "sudo": 1}, 400, "unknown field `sudo`"),
@@ -427,6 +430,19 @@ def test_a_server_without_a_token_file_only_shows_and_streams_are_limited(tmp_pa
             assert (status, headers["Retry-After"]) == (503, "10")
         wait_long("the place is free", lambda: _streams(farm))
         farm.end()  # with SIGTERM, although a reader is there
+    finally:
+        farm.clean()
+
+
+def test_a_store_that_cannot_be_read_ends_the_server_with_one_line(tmp_path: Path) -> None:
+    farm = ServedFarm(tmp_path, nodes=2, first="127.85.0.1")
+    try:
+        server = farm.start()
+        with closing(sqlite3.connect(tmp_path / "fleet.sqlite")) as store:
+            store.execute("DROP TABLE holds")
+        assert server.process.wait(60) == 5
+        assert "cannot be read (no such table: holds)" in server.said.splitlines()[-1]
+        assert "Traceback" not in server.said
     finally:
         farm.clean()
 

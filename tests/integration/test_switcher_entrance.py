@@ -19,7 +19,8 @@ import pytest
 
 from contract.errors import Surroundings
 from contract.modes import Mode
-from tests.integration.node import Node, secret, wait_for
+from simulator.daemons import Daemon
+from tests.integration.node import Node, free_port, secret, wait_for
 from tests.servers.certificates import make_certificates
 
 TOKEN = "0f1e2d3c4b5a69788796a5b4c3d2e1f7"  # noqa: S105 - of a node that lives for one test
@@ -250,7 +251,31 @@ def test_the_fleet_tool_asks_by_tls_and_trusts_no_other_authority(tls_node: Node
     assert (refusal["code"], "see --ca-file" in refusal["text"]) == (3, True)
     (tmp_path / "token").chmod(0o644)
     refusal = status(tmp_path / "tls" / "ca.pem")
-    assert (refusal["code"], "open to others; chmod 600" in refusal["text"]) == (3, True)
+    assert (refusal["code"], "open to others (mode 0644); chmod 600" in refusal["text"]) == (3, True)
+
+
+def test_the_fleet_tools_server_asks_by_tls_and_its_token_is_never_in_the_clear(tls_node: Node, tmp_path: Path) -> None:
+    farm = tmp_path / "farm.txt"
+    farm.write_text(f"fu-1 bu-1 127.0.0.1:{tls_port(tls_node)}\n")
+    files = ["--nodes", str(farm), "--store", f"{tmp_path}/store", "--token-file", f"{tmp_path}/token"]
+    secrets = ["--ca-file", f"{tmp_path}/tls/ca.pem", "--clients-token-file", f"{tmp_path}/token"]
+    port = free_port()
+    serve = ["fleet", "serve", *files, *secrets, "--port", str(port), "--every", "0.5"]
+
+    def call(method: str, path: str, body: str = "") -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+        connection.request(method, path, body, headers)
+        with contextlib.closing(connection):
+            return json.loads(connection.getresponse().read())
+
+    with Daemon("serve", serve, tmp_path / "serve.log") as server:
+        server.wait_ready()
+        wait_for("the node is seen", lambda: call("GET", "/farm")["nodes"][0]["mode"] == "HLT")
+        begun = call("POST", "/operations", '{"to": "cloud", "hosts": "fu-1"}')
+        wait_for("its end", lambda: "verdict" in call("GET", f"/operations/{begun['id']}")["operation"], 60.0)
+        assert call("GET", f"/operations/{begun['id']}")["operation"]["verdict"] == "all good", server.said
+    assert tls_node.mode is Mode.CLOUD
 
 
 # Limits

@@ -7,6 +7,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,24 @@ def test_an_operation_is_run_once_even_in_one_process(tmp_path: Path) -> None:
     other.close()
 
 
+def test_who_asks_whether_it_is_run_is_in_nobodys_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, other = Store(tmp_path / "fleet.sqlite"), Store(tmp_path / "fleet.sqlite")
+    order = operation("fu-1")
+    store.begin(order, waiting(order), {})
+    close = os.close
+
+    def run_first(descriptor: int) -> None:
+        monkeypatch.setattr("fleet.store.os.close", close)
+        store.run(order)  # while the other one has the file of locks open
+        close(descriptor)
+
+    monkeypatch.setattr("fleet.store.os.close", run_first)
+    assert not other.runs(order)
+    assert other.runs(order)
+    store.close()
+    other.close()
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_dead_runner_is_no_hindrance_and_one_that_sleeps_is(tmp_path: Path, number: int) -> None:
     path = tmp_path / "fleet.sqlite"
@@ -118,6 +138,20 @@ def test_what_is_called_off_stays_so_whatever_its_runner_saves(tmp_path: Path) -
     other.close()
 
 
+def test_what_is_over_stays_over_whatever_its_runner_saves(tmp_path: Path) -> None:
+    store, other = Store(tmp_path / "fleet.sqlite"), Store(tmp_path / "fleet.sqlite")
+    order = operation("fu-1")
+    store.begin(order, waiting(order), {})
+    other.save(replace(order, verdict=Verdict.CALLED_OFF), [])
+    store.save(replace(order, stopped="too many"), [])  # it has not heard
+    assert store.operation(order.id).verdict is Verdict.CALLED_OFF
+    assert store.operations(over=False) == []
+    store.save(replace(order, verdict=Verdict.STOPPED), [])
+    assert store.operation(order.id).verdict is Verdict.STOPPED
+    store.close()
+    other.close()
+
+
 def test_what_is_written_together_is_there_or_not(tmp_path: Path) -> None:
     store = Store(tmp_path / "fleet.sqlite")
     order = operation("fu-1")
@@ -142,6 +176,22 @@ def test_a_disk_that_takes_nothing_is_named_and_half_a_change_is_none(tmp_path: 
     store._connection.execute("PRAGMA max_page_count = 100000")
     store.save(order, [long], {"fu-1": 9})
     assert store.nodes(order)["fu-1"] == long
+    store.close()
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    store = Store(tmp_path / "fleet.sqlite")
+    order = operation("fu-1")
+    store.begin(order, waiting(order), {})
+    for table in ("holds", "served", "nodes", "cursors", "called_off", "operations"):
+        store.connection.execute(f"DROP TABLE {table}")
+    reads: list[Callable[[], object]] = [
+        store.holds, store.served, store.operations, store.ids, partial(store.operation, "last"),
+        partial(store.nodes, order), partial(store.cursors, order), partial(store.is_called_off, order),
+    ]  # fmt: skip
+    for read in reads:
+        with pytest.raises(Surroundings, match="cannot be read"):
+            read()
     store.close()
 
 

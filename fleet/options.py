@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import ssl
-import stat
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -14,6 +13,7 @@ import click
 
 from contract.errors import ConfigError
 from contract.modes import Wanted
+from contract.secret_file import read_token
 from fleet.farm import Farm
 from fleet.hosts import read_places
 from fleet.order import Order
@@ -59,7 +59,7 @@ def of_farm(command: Command) -> Command:
         "--token-file",
         type=click.Path(path_type=Path),
         envvar="HLTMODE_FLEET_TOKEN_FILE",
-        help="Its first line is borne as bearer token.",
+        help="The token in it is borne as bearer token; nobody else may read the file.",
     )
     @click.option(
         "--ca-file",
@@ -77,7 +77,7 @@ def of_farm(command: Command) -> Command:
         **more: Any,
     ) -> Any:
         places = read_places(nodes_file) if nodes_file else {}
-        token = _token(token_file) if token_file else ""
+        token = read_token(token_file, "--token-file") if token_file else ""
         farm = Farm(store.expanduser(), places, token, _trust(ca_file) if ca_file else None)
         return command(*arguments, farm=farm, **more)
 
@@ -140,16 +140,3 @@ def _trust(path: Path) -> ssl.SSLContext:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", "") or getattr(error, "reason", "") or "no certificate in it"
         raise ConfigError(f"{path}: cannot be used ({reason}); see --ca-file") from error
-
-
-def _token(path: Path) -> str:
-    try:
-        token = path.read_text().partition("\n")[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", "") or "not text"
-        raise ConfigError(f"{path}: cannot be read ({reason}); see --token-file") from error
-    if not (token.isascii() and token.isprintable() and token):
-        raise ConfigError(f"{path}: holds no token in its first line; see --token-file")
-    if path.stat().st_mode & stat.S_IRWXO:
-        raise ConfigError(f"{path}: open to others; chmod 600 it; see --token-file")
-    return token

@@ -58,8 +58,9 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     """One node in one operation. Times are Unix seconds.
 
     `tries` counts how often the request was sent or may have been; with 0 the node can't be where it is because of this
-    operation. Its time begins at `asked_s`: when its turn came, and anew when the request was first sent. `silent` says
-    that the last look at it failed, `joined` that an earlier request brings it, or has brought it, where it is wanted.
+    operation. Its time begins at `asked_s`: when its turn came, and anew, once (`renewed`), when the request was sent
+    for the first time. `silent` says that the last look at it failed, `joined` that an earlier request brings it, or
+    has brought it, where it is wanted.
     """
 
     host: str
@@ -73,6 +74,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     tries: int = 0
     silent: bool = False
     joined: bool = False
+    renewed: bool = False
     asked_s: float | None = None
     ended_s: float | None = None
 
@@ -171,8 +173,14 @@ def step(node: NodeState, event: Event, to: Wanted, now_s: float) -> NodeState:
 
 
 def _asked(node: NodeState, now_s: float, *, sending: bool) -> NodeState:
-    asked_s = node.asked_s if node.asked_s is not None and (node.tries or not sending) else now_s
-    return replace(node, standing=Standing.ASKED, tries=node.tries + sending, asked_s=asked_s)
+    renewed = node.asked_s is not None and sending and not node.tries and not node.renewed
+    return replace(
+        node,
+        standing=Standing.ASKED,
+        tries=node.tries + sending,
+        asked_s=now_s if renewed or node.asked_s is None else node.asked_s,
+        renewed=node.renewed or renewed,
+    )
 
 
 def _heard(node: NodeState, verdict: Verdict, why: str, now_s: float) -> NodeState:

@@ -79,4 +79,4 @@ class Looking:
         self._again(host, ended_s + wait_s)
 
     def _again(self, host: str, at_s: float) -> None:
-        heapq.heappush(self._due, (at_s * 1.0 + random.uniform(-SPREAD, SPREAD) * self._every_s, host))  # noqa: S311 - jitter
+        heapq.heappush(self._due, (at_s + random.uniform(-SPREAD, SPREAD) * self._every_s, host))  # noqa: S311 - jitter

@@ -106,10 +106,6 @@ class Running:
         """Returns which operation has which node."""
         return {host: name for name, live in self._live.items() for host in live.operation.order}
 
-    def live(self) -> dict[str, Operation]:
-        """Returns the operations that are not over."""
-        return {name: live.operation for name, live in self._live.items()}
-
     def changed(self) -> list[OperationView]:
         """Returns the operations that stand otherwise than when this was called last."""
         names, self._changed = self._changed, {}

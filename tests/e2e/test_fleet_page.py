@@ -114,9 +114,14 @@ def test_a_selection_is_excluded_after_a_confirmation_and_the_page_follows(serve
     expect(dialog).to_contain_text("Jobs that must end")
     expect(dialog).to_contain_text("Expected time")
     dialog.get_by_label("Reason").fill("gap")
-    dialog.get_by_label("Keep in HLT").fill("19")  # all but one of this appliance
-    expect(dialog.get_by_role("button", name="Exclude 1 node now")).to_be_hidden(timeout=1)
-    dialog.get_by_label("Keep in HLT").fill("0")
+    dialog.get_by_label("Keep in HLT").fill("19")  # more than were selected
+    expect(dialog).to_contain_text("no node is left to ask (19 of each appliance are kept in HLT)")
+    expect(dialog.get_by_role("button", name="Exclude 4 nodes now")).to_be_disabled()
+    tab.errors[:] = [error for error in tab.errors if "422" not in error]  # the browser's own line about the answer
+    dialog.get_by_label("Keep in HLT").fill("3")
+    fewer = page.get_by_role("dialog", name="Bring 1 node to cloud")
+    expect(fewer.get_by_role("button", name="Exclude 1 node now")).to_be_enabled()
+    fewer.get_by_label("Keep in HLT").fill("0")
     go = dialog.get_by_role("button", name="Exclude 4 nodes now")
     expect(go).to_be_enabled()
     assert not any(served.truth()[host]["requests"] for host in hosts)  # nobody was asked yet

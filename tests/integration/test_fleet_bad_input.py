@@ -61,9 +61,10 @@ def told(done: Result, code: int, said: str) -> None:
         (["exclude", "fu-1", "--nodes", "nowhere"], 2, "nowhere: cannot be read (No such file or directory)"),
         (["exclude", "--hostfile", "rubbish"], 2, "rubbish: not text"),
         (["exclude", "fu-1", "--token-file", "nowhere"], 3, "nowhere: cannot be read (No such file or directory)"),
-        (["exclude", "fu-1", "--token-file", "empty"], 3, "empty: holds no token"),
-        (["exclude", "fu-1", "--token-file", "control"], 3, "control: holds no token"),
-        (["exclude", "fu-1", "--token-file", "rubbish"], 3, "rubbish: cannot be read (not text)"),
+        (["exclude", "fu-1", "--token-file", "empty"], 3, "empty: 16 or more printable ASCII characters wanted"),
+        (["exclude", "fu-1", "--token-file", "control"], 3, "control: 16 or more printable ASCII characters wanted"),
+        (["exclude", "fu-1", "--token-file", "rubbish"], 3, "rubbish: not text; see --token-file"),
+        (["exclude", "fu-1", "--token-file", "known"], 3, "known: open to others (mode 0644); chmod 600"),
         (["exclude", "--from", "index", "--config", "nowhere"], 3, "nowhere: cannot be read"),
         (["exclude", "fu-1", "--count", "1", "--percent", "5"], 2, "not both"),
         (["include", "localhost", "--keep", "1", "--nodes", "nobody"], 2, "with the way to the cloud only"),
@@ -80,7 +81,9 @@ def test_what_makes_no_sense_is_said_in_a_line(
 ) -> None:
     for name, content in ALONE.items():
         (tmp_path / name).write_bytes(content)
+        (tmp_path / name).chmod(0o600)
     (tmp_path / "known").write_text("fu-1 bu-1\n")
+    (tmp_path / "known").chmod(0o644)
     (tmp_path / "nobody").write_text("localhost bu-1 127.0.0.1:1\n")
     monkeypatch.chdir(tmp_path)
     told(fleet(*words, store=tmp_path / "fleet.sqlite"), code, said)

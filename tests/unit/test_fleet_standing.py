@@ -136,6 +136,12 @@ def test_the_time_of_a_node_begins_when_it_is_really_asked() -> None:
     assert moments == [0.0, 2.0, 2.0]
 
 
+def test_the_time_of_a_node_that_answers_looks_and_no_request_still_ends() -> None:
+    again: list[Event] = [IDLE, Asked(), DOWN]
+    assert {after(Called(), *again * n).asked_s for n in (1, 2, 9)} == {2.0}
+    assert {after(Asked(), DOWN, *again * n).asked_s for n in (1, 2, 9)} == {3.0}
+
+
 def test_tries_count_what_may_have_been_heard() -> None:
     assert [after(Asked(), *events).tries for events in ((), (LOST,), (DOWN,), (DOWN, Asked(), LOST))] == [1, 1, 0, 1]
 

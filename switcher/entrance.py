@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 import socket
 import ssl
 from pathlib import Path
@@ -22,12 +23,14 @@ log = logging.getLogger(__name__)
 
 LAST_ANSWERS_S: Final = 1.0  # for callers whose request is under way at the end
 BACKLOG: Final = 128
+OTHER_FILES: Final = 512  # for jobs, cloud tool, folders, and connections that are turned away
 
 
 class Entrance:
     """Takes ports, token and certificate when made; `open` lets callers in. Raises ConfigError, Surroundings."""
 
     def __init__(self, settings: Http) -> None:
+        _check_files(settings)
         self._settings = settings
         self._rules = http.Rules(settings, _token(settings))
         self._tls = tls_context(settings)
@@ -62,6 +65,7 @@ class Entrance:
 
         Ports stay as they are, and so does whether there is TLS at all.
         """
+        _check_files(settings)
         token = _token(settings)
         tls = tls_context(settings)
         fixed = (settings.bind, settings.port, settings.tls_port, bool(tls))
@@ -79,6 +83,16 @@ class Entrance:
             await self._door.close()
         if self._runner:
             await self._runner.cleanup()
+
+
+def _check_files(settings: Http) -> None:
+    """Raises ConfigError when connections could take every file that this process may open."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and settings.connections > most - OTHER_FILES:
+        raise ConfigError(
+            f"http.connections: {settings.connections} and {OTHER_FILES} for all else are more than the {most} files "
+            "that may be open; lower it or raise LimitNOFILE of the unit"
+        )
 
 
 def _token(settings: Http) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -34,10 +35,16 @@ class Meter:
         self._data = data
         self._received = _received_bytes()
         self._read_s = 0.0
+        self._last = Figures()
         psutil.cpu_percent()
 
     def read(self, now_s: float) -> Figures:
-        """Returns the figures at `now_s` (any steady clock)."""
+        """Returns the figures at `now_s` (any steady clock); where they can't be read, those from before."""
+        with suppress(OSError):  # as when no more files may be opened; a box file without news is better than none
+            self._last = self._read(now_s)
+        return self._last
+
+    def _read(self, now_s: float) -> Figures:
         received = _received_bytes()
         span_s = now_s - self._read_s if self._read_s else 0.0
         rate = max(0, received - self._received) / span_s / MB if span_s > 0 else 0.0

@@ -11,6 +11,7 @@ LARGEST_BODY_BYTES: Final = 16 << 10
 MOST_HEADERS: Final = 100
 
 END: Final = re.compile(rb"\r?\n\r?\n")
+LONGEST_END: Final = 4
 BEGINNING: Final = re.compile(rb"[A-Z]{1,15}(?: |\Z)")
 FIRST_LINE: Final = re.compile(rb"[A-Z]{1,15} [^\x00-\x20\x7f]+ HTTP/1\.[01]\r?(?:\n|\Z)")
 LENGTH: Final = re.compile(rb"^content-length[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
@@ -38,14 +39,15 @@ UNWANTED: Final = (
 )
 
 
-def length(waiting: bytes | bytearray) -> int | Unfit | None:
+def length(waiting: bytes | bytearray, looked_at: int = 0) -> int | Unfit | None:
     """Returns how many bytes of `waiting` are the first request; None while its head is not whole.
 
-    The body may still be missing. A request that is too large is known as such before its body has come.
+    It was not whole in the first `looked_at` bytes, which are not searched again. The body may still be missing. A
+    request that is too large is known as such before its body has come.
     """
     if not BEGINNING.match(waiting[:16]):
         return Unfit(HTTPStatus.BAD_REQUEST, "not HTTP")
-    end = END.search(waiting, 0, LARGEST_HEAD_BYTES)
+    end = END.search(waiting, max(0, looked_at - LONGEST_END + 1), LARGEST_HEAD_BYTES)
     if end is None:
         if len(waiting) >= LARGEST_HEAD_BYTES:
             return Unfit(

@@ -17,7 +17,7 @@ from contract.errors import HltmodeError
 from contract.networks import Address
 from switcher import api, cgi
 from switcher.callers import Allowed, Rates, Sparing, caller_of
-from switcher.door import Connection
+from switcher.connection import Connection
 from switcher.node import Switcher
 
 log = logging.getLogger(__name__)

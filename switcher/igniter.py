@@ -33,7 +33,7 @@ class Igniter:
         self.settings = settings
         self.now = ""
         self._paths = paths
-        self._left: list[processes.Found] = []
+        self._left: list[tuple[processes.Child, str]] = []
 
     @property
     def missing(self) -> str:
@@ -45,11 +45,17 @@ class Igniter:
 
     async def ask(self, verb: Verb) -> IgniterSaid:
         """Calls the tool and returns what its exit code means; a hanging one is killed with its process group."""
-        await self._outlive_orphans()
+        try:
+            await self._outlive_orphans()
+        except OSError as error:
+            return IgniterSaid(verb, Said.ERROR, f"an earlier call can't be waited for ({error.strerror})")
         if self.missing:
             return IgniterSaid(verb, Said.ERROR, self.missing)
         limit_s = self.settings.status_timeout_s if verb is Verb.STATUS else self.settings.timeout_s
-        reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            return IgniterSaid(verb, Said.ERROR, f"no pipe for the cloud tool's output ({error.strerror})")
         os.set_blocking(writer, True)
         mark = {processes.NODE: str(self._paths.state_dir), processes.ROLE: ROLE}
         command = [*self.settings.command, verb.value]
@@ -66,6 +72,9 @@ class Igniter:
                 code = await _end_of(child, limit_s)
         except TimeoutError:
             return IgniterSaid(verb, Said.ERROR, f"timed out after {limit_s:g} s and was killed")
+        except OSError as error:
+            self._left.append((child, verb))
+            return IgniterSaid(verb, Said.ERROR, f"can't be waited for now ({error.strerror}); the next call waits")
         finally:
             self.now = ""
         words = last_line(bytes(tail.output))
@@ -86,17 +95,18 @@ class Igniter:
                 log.warning("pid %d: a cloud tool call of an earlier switcher still runs; killed", found.pid)
                 processes.kill_group(found.pid)
             else:
-                self._left.append(found)
+                self._left.append((processes.Child(found.pid, None), found.command[-1]))
 
     async def _outlive_orphans(self) -> None:
         while self._left:
-            pid, verb = self._left[0].pid, self._left[0].command[-1]
-            log.info("pid %d: cloud tool %s of an earlier switcher still runs; waited for", pid, verb)
-            self.now = f"cloud tool {verb} of an earlier switcher (pid {pid})"
+            child, verb = self._left[0]
+            whose = "" if child.popen else " of an earlier switcher"
+            log.info("pid %d: cloud tool %s%s still runs; waited for", child.pid, verb, whose)
+            self.now = f"cloud tool {verb}{whose} (pid {child.pid})"
             try:
-                await _end_of(processes.Child(pid, None), self.settings.timeout_s)
+                await _end_of(child, self.settings.timeout_s)
             except TimeoutError:
-                log.warning("pid %d: cloud tool %s took too long and was killed", pid, verb)
+                log.warning("pid %d: cloud tool %s took too long and was killed", child.pid, verb)
             finally:
                 self.now = ""
             self._left.pop(0)

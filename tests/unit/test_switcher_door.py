@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
+import socket
+import ssl
 from collections.abc import Awaitable, Callable
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from contract.config import Http
+from switcher import heads
 from switcher.callers import Allowed
-from switcher.door import Connection, Door, Patience
-from switcher.entrance import listen
+from switcher.connection import Connection, Patience
+from switcher.door import Door
+from switcher.entrance import listen, tls_context
+from tests.servers.certificates import make_certificates
 
 SHORT = Patience(handshake_s=0.3, arrive_s=0.3, answer_s=0.3, idle_s=0.3, linger_s=0.3)
 LONG = Patience()
@@ -18,7 +27,7 @@ REQUEST = b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Echo(asyncio.Protocol):
-    """Answers each request with its first line, unless it asks for silence."""
+    """Answers each request with its first line, or the body it asks for, unless it asks for silence."""
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
@@ -31,7 +40,8 @@ class Echo(asyncio.Protocol):
         assert data.count(b" HTTP/1.1") == 1, "one whole request at a time"
         if b"silence" in data:
             return
-        self.transport.write(data.split(b"\r\n")[0] + b"\n")
+        head, _, body = data.partition(b"\r\n\r\n")
+        self.transport.write((body if b"/body" in head else head.split(b"\r\n")[0]) + b"\n")
         connection = self.transport.get_protocol()
         assert isinstance(connection, Connection)
         asyncio.get_running_loop().call_soon(connection.answered)
@@ -40,11 +50,18 @@ class Echo(asyncio.Protocol):
 Story = Callable[[int, Door], Awaitable[None]]
 
 
-def with_door(story: Story, patience: Patience, *, most: int = 16, allow: tuple[str, ...] = ("127.0.0.0/8",)) -> None:
+def with_door(
+    story: Story,
+    patience: Patience,
+    *,
+    most: int = 16,
+    allow: tuple[str, ...] = ("127.0.0.0/8",),
+    tls: ssl.SSLContext | None = None,
+) -> None:
     async def tell() -> None:
         listening = listen("127.0.0.1", 0, "http.port")
         door = Door(Echo, Allowed(allow), most, patience)
-        door.listen(listening, lambda: None)
+        door.listen(listening, lambda: tls)
         try:
             await story(listening.getsockname()[1], door)
         finally:
@@ -80,7 +97,7 @@ async def rest(reader: asyncio.StreamReader) -> bytes:
     return found
 
 
-@pytest.mark.parametrize("patience", [LONG, SHORT])
+@pytest.mark.parametrize("patience", [LONG, SHORT._replace(arrive_s=10.0, answer_s=10.0, idle_s=10.0)])
 def test_requests_in_one_piece_or_many_are_handed_on_whole_and_one_by_one(patience: Patience) -> None:
     async def story(port: int, _door: Door) -> None:
         reader, writer = await connect(port)
@@ -100,21 +117,24 @@ def test_requests_in_one_piece_or_many_are_handed_on_whole_and_one_by_one(patien
 @pytest.mark.parametrize(
     ("sent", "answer"),
     [
-        (b"", b""),
+        (b"", None),
         (b"GET /slow", b"HTTP/1.1 408 "),
         (b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf", b"HTTP/1.1 408 "),
-        (b"GET /silence HTTP/1.1\r\n\r\n", b""),
+        (b"GET /silence HTTP/1.1\r\n\r\n", None),
         (REQUEST + b"\r\n", b"GET /1 "),
         (REQUEST + b"GET", b"GET /1 HTTP/1.1\nHTTP/1.1 408 "),
         (b"\x16\x03\x01", b"HTTP/1.1 400 "),
         (b"POST / HTTP/1.1\r\nContent-Length: 99999\r\n\r\n" + b"x" * 99999, b"HTTP/1.1 413 "),
     ],
 )
-def test_every_connection_ends_whatever_a_caller_leaves_undone(sent: bytes, answer: bytes) -> None:
+def test_every_connection_ends_whatever_a_caller_leaves_undone(sent: bytes, answer: bytes | None) -> None:
+    """`answer` is how it begins, None where there is none."""
+
     async def story(port: int, door: Door) -> None:
         reader, writer = await connect(port)
         writer.write(sent)
-        assert (await rest(reader)).startswith(answer)
+        found = await rest(reader)
+        assert found.startswith(answer) if answer is not None else found == b""
         writer.close()
         await until(lambda: door.open == 0)
 
@@ -178,3 +198,143 @@ def test_strangers_share_a_few_connections_and_leave_the_others_their_room() -> 
             each.transport.abort()
 
     with_door(story, LONG, allow=("127.0.0.1/32",))
+
+
+# What a packet costs
+
+
+def feed(door: Door, connection: Connection, piece: bytes) -> None:
+    """Gives bytes to a connection as the loop does."""
+    assert connection.get_buffer(-1) is door.buffer
+    door.buffer[: len(piece)] = piece
+    connection.buffer_updated(len(piece))
+
+
+def test_a_head_is_parsed_once_and_its_end_not_looked_for_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def counting(waiting: bytes | bytearray, looked_at: int = 0) -> int | heads.Unfit | None:
+        asked.append((len(waiting), looked_at))
+        return find(waiting, looked_at)
+
+    find = heads.length
+    monkeypatch.setattr(heads, "length", counting)
+    head = b"POST /body HTTP/1.1\r\nContent-Length: 5000\r\n\r\n"
+
+    async def story(port: int, door: Door) -> None:
+        reader, writer = await connect(port)
+        await until(lambda: door.open == 1)
+        (connection,) = door._here
+        for _ in range(2):
+            asked.clear()
+            for at in range(len(head)):
+                feed(door, connection, head[at : at + 1])
+            assert asked == [(at + 1, at) for at in range(len(head))]
+            for at in range(5000):
+                feed(door, connection, b"%d" % (at % 10))
+            assert len(asked) == len(head), "nothing is looked for while the body comes"
+            assert await reader.readline() == b"0123456789" * 500 + b"\n"
+            await until(lambda: not connection._busy)
+        writer.close()
+
+    with_door(story, LONG)
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]:
+    folder = tmp_path_factory.mktemp("tls")
+    ca = make_certificates(folder)
+    context = tls_context(Http(tls_cert_file=f"{folder}/server.pem", tls_key_file=f"{folder}/server.key"))
+    assert context is not None
+    return context, ca
+
+
+async def records(port: int, ca: Path, texts: list[bytes]) -> bytes:
+    """Sends each text in a TLS record of its own, all in one piece, and returns the first line of the answer."""
+    loop = asyncio.get_running_loop()
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    speaking = ssl.create_default_context(cafile=str(ca)).wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    with socket.socket() as caller:
+        caller.settimeout(0.0)
+        await loop.sock_connect(caller, ("127.0.0.1", port))
+
+        async def say(what: Callable[[], Any]) -> Any:
+            while True:
+                try:
+                    return what()
+                except ssl.SSLWantReadError:
+                    await loop.sock_sendall(caller, outgoing.read())
+                    incoming.write(await loop.sock_recv(caller, 1 << 16))
+
+        await say(speaking.do_handshake)
+        for text in texts:
+            speaking.write(text)
+        found = b""
+        while not found.endswith(b"\n"):
+            found += await say(lambda: speaking.read(1 << 16))
+        return found
+
+
+def test_over_tls_nobody_gets_the_bytes_of_another(tls: tuple[ssl.SSLContext, Path]) -> None:
+    context, ca = tls
+    head, body = b"POST /body HTTP/1.1\r\nContent-Length: 20\r\n\r\n", b"what I have to say.."
+
+    async def story(port: int, door: Door) -> None:
+        secret = b"GET /1 HTTP/1.1\r\nAuthorization: Bearer " + b"secret" * 50 + b"\r\n\r\n"
+        assert await records(port, ca, [secret]) == b"GET /1 HTTP/1.1\n"
+        assert await records(port, ca, [head, body]) == body + b"\n"
+        assert await records(port, ca, [head[:9], head[9:], body[:1], body[1:]]) == body + b"\n"
+
+    with_door(story, LONG, tls=context)
+
+
+def test_one_who_never_begins_tls_gives_way_with_socket_and_task(tls: tuple[ssl.SSLContext, Path]) -> None:
+    context, ca = tls
+
+    async def story(port: int, door: Door) -> None:
+        silent = [await connect(port, f"127.0.0.{2 + number % 8}") for number in range(100)]
+        ended = [asyncio.ensure_future(rest(reader)) for reader, _ in silent]
+        await until(lambda: sum(each.done() for each in ended) >= len(silent) - door.most)
+        await until(lambda: len(door._tasks) <= door.open <= door.most)
+        assert await records(port, ca, [REQUEST]) == b"GET /1 HTTP/1.1\n"
+        for _, writer in silent:
+            writer.transport.abort()
+        await asyncio.gather(*ended)
+        await until(lambda: door.open == 0)
+
+    with_door(story, Patience(handshake_s=60.0), tls=context)
+
+
+def test_a_machine_without_descriptors_is_said_once_and_heard_again(caplog: pytest.LogCaptureFixture) -> None:
+    class Full(socket.socket):
+        """A socket at which nothing can be accepted at first, as when the process may open no more files."""
+
+        refusals = 3
+
+        def accept(self) -> tuple[socket.socket, Any]:
+            if self.refusals:
+                self.refusals -= 1
+                raise OSError(errno.EMFILE, "Too many open files")
+            return super().accept()
+
+    async def tell() -> None:
+        listening = Full()
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        door = Door(Echo, Allowed(["127.0.0.0/8"]), 16)
+        door.listen(listening, lambda: None)
+        reader, writer = await connect(listening.getsockname()[1])
+        writer.write(REQUEST)
+        assert await reader.readline() == b"GET /1 HTTP/1.1\n"
+        writer.close()
+        await until(lambda: door.open == 0)
+        await door.close()
+
+    caplog.set_level(logging.ERROR)
+    asyncio.run(tell())
+    assert [record.message for record in caplog.records] == [
+        "no connection can be accepted (Too many open files); trying again"
+    ]

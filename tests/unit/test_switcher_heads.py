@@ -27,6 +27,16 @@ def test_a_head_that_is_not_whole_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize(
+    "request_", [GET, POST, b"GET / HTTP/1.0\n\n", b"GET / HTTP/1.0\r\n\n", b"GET / HTTP/1.0\n\r\n"]
+)
+def test_the_end_of_a_head_is_found_however_it_comes_and_never_looked_for_again(request_: bytes) -> None:
+    for looked_at in range(1, len(request_)):
+        assert heads.length(request_, looked_at) == heads.length(request_), looked_at
+    behind = GET + b"a: b\r\n"
+    assert heads.length(behind, len(behind) - 1) is None
+
+
+@pytest.mark.parametrize(
     ("text", "status"),
     [
         (b"\x16\x03\x01\x02\x00\x01", HTTPStatus.BAD_REQUEST),

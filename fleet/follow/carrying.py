@@ -52,9 +52,17 @@ class Books(NamedTuple):
 
     @property
     def way(self) -> Wanted | None:
-        """Where an operation of ours is going; an exclusion counts before an inclusion."""
-        ways = {each.to for each in self.under_way}
+        """Where an operation of ours is going; an exclusion counts before an inclusion, and not once it is called off.
+
+        One that is called off asks nobody more, whoever runs it.
+        """
+        ways = {each.to for each in self.under_way if not (each.to is Wanted.CLOUD and each.called_off)}
         return Wanted.CLOUD if Wanted.CLOUD in ways else next(iter(ways), None)
+
+    @property
+    def settling(self) -> bool:
+        """Whether nodes of an exclusion that is called off may still be on their way."""
+        return any(each.to is Wanted.CLOUD and each.called_off for each in self.under_way)
 
 
 class Carrier:
@@ -84,13 +92,15 @@ class Carrier:
         held = self._store.holds()
         own = {host: again for host, again in self._ledger.own().items() if host in self.farm.places}
         modes = {host: mode_of(look) for host, look in self.looks.items()}
+        ours = tuple(each for each in going_on if each.who == self.file.who)
+        asking = {host for each in ours if each.to is Wanted.HLT and not each.called_off for host in each.order}
         return Books(
-            under_way=tuple(each for each in going_on if each.who == self.file.who),
+            under_way=ours,
             taken=taken,
             held=frozenset(held),
             modes=modes,
             own=own,
-            owed=tuple(owed(own, modes, {*held, *taken})),
+            owed=tuple(owed(own, modes, {*held, *taken, *asking})),
         )
 
     async def send(self, decision: Decision, beam: str, course: Course, still: Callable[[], Decision]) -> Course | None:
@@ -111,16 +121,22 @@ class Carrier:
             return self._write(decision, beam, course, decision.reason, operation)
 
     async def bring_back(self, decision: Decision, beam: str, course: Course) -> Course:
-        """Gives up exclusions under way and begins to ask back whom they, or earlier ones, have moved."""
+        """Gives up exclusions under way and begins to ask back whom they, or earlier ones, have moved.
+
+        An exclusion that another process runs is called off and left to that one, which settles it; whom it asks until
+        it has heard of that is owed, and asked back later.
+        """
         exclusions = [each for each in self.books().under_way if each.to is Wanted.CLOUD]
         for each in exclusions:
             await self._stop(each)
         hosts = self.books().owed
         with self._store.transaction():
             for each in exclusions:
-                self._store.call_off(each.id)  # for another process, which may run it
-                over, nodes = given_up(each, self._store.nodes(each).values(), time.time())
-                self._store.save(over, nodes)
+                self._store.call_off(each.id)
+                now = self._store.operation(each.id)
+                if not now.over and not self._store.runs(now):
+                    over, nodes = given_up(now, self._store.nodes(now).values(), time.time())
+                    self._store.save(over, nodes)
             operation = None
             if hosts:
                 looks = {host: self.looks.get(host, UNSEEN) for host in hosts}
@@ -156,6 +172,8 @@ class Carrier:
                 await asyncio.sleep(AGAIN_S)
             except HltmodeError as error:
                 log.error("%s: %s", operation.id, error)
+                if (task := asyncio.current_task()) and task.cancelling():  # it could not save as it was stopped
+                    return
                 await asyncio.sleep(AGAIN_S)
         words = f"{operation.verdict}: {summary(self._store.nodes(operation).values())}"
         log.info("%s ended, %s", operation.id, words)

@@ -46,8 +46,9 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
     """All that a decision is made of.
 
-    `hold` says who holds the policy and why; `under_way` is where an operation of our own is going; `owed` is how
-    many nodes that we have moved are away and could be asked back now.
+    `hold` says who holds the policy and why; `under_way` is where an operation of our own is going, `settling` that
+    nodes of a called-off exclusion of ours may still be on their way; `owed` is how many nodes that we have moved are
+    away and could be asked back now, without those whom we are asking.
     """
 
     now_s: float
@@ -55,6 +56,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     course: Course = Course()
     hold: str = ""
     under_way: Wanted | None = None
+    settling: bool = False
     owed: int = 0
 
 
@@ -142,15 +144,15 @@ def _towards_hlt(policy: Policy, situation: Situation, reason: str) -> Decision:
     act, because = Act.WAIT, Because.ALREADY
     if situation.under_way is Wanted.CLOUD or course.to is Wanted.CLOUD:
         act, because = Act.TO_HLT, Because.DECIDED
-    elif situation.under_way is not None:
-        because = Because.UNDER_WAY
-    elif situation.owed:
+    elif situation.owed:  # also while others are asked: whoever was sent late is not to wait for the slowest of them
         wait_s = min(policy.again_s * 2.0 ** min(max(0, course.asked - 1), 10), MOST_SELDOM_S)
         if course.asked_s is None or situation.now_s - course.asked_s >= wait_s:
             act, because = Act.TO_HLT, Because.DECIDED
             reason = f"{reason}; {situation.owed} nodes are still away"
         else:
             because = Because.PAUSE
+    elif situation.under_way is not None:
+        because = Because.UNDER_WAY
     return Decision(act=act, reason=reason, wanted=Wanted.HLT, because=because)
 
 
@@ -163,7 +165,7 @@ def _towards_cloud(policy: Policy, situation: Situation, rule: Rule, reason: str
         return wait(Because.ALREADY, "the farm was sent already")
     if situation.hold:
         return wait(Because.HELD, f"on hold by {situation.hold}")
-    if situation.under_way is not None:
+    if situation.under_way is not None or situation.settling:
         return wait(Because.UNDER_WAY, "an operation is under way")
     if situation.beam.trouble:
         return wait(Because.OLD_NEWS, f"not before the source answers: {situation.beam.trouble}")

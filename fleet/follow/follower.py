@@ -172,29 +172,33 @@ class Follower:
     def _ended(self, _operation: Operation) -> None:
         self._look_now.set()
 
-    def _decide(self) -> Decision:
+    def _decide(self, books: Books) -> Decision:
         now_s = self._clock()
         self._beam = silent(self._beam, now_s, self._read.policy.patience_s)
         held = self._record.held()
-        books = self._carrier.books()
         situation = Situation(
             now_s=now_s,
             beam=self._beam,
             course=self._course,
             hold=held.words if held else "",
             under_way=None if self._dry else books.way,
+            settling=not self._dry and books.settling,
             owed=0 if self._dry else len(books.owed),
         )
         return decide(self._read.policy, situation)
 
+    def _still(self) -> Decision:
+        return self._decide(self._carrier.books())
+
     async def _turn(self) -> None:
-        decision = self._decide()
+        books = self._carrier.books()
+        decision = self._decide(books)
         if decision.act is not Act.WAIT:
             await self._carry_out(decision)
+            books = self._carrier.books()
         elif (waits := f"{decision.because} {decision.wanted}") != self._waits:
             self._waits = waits
             log.info("waits: %s", decision.reason)
-        books = self._carrier.books()
         self._warn(books)
         self._show(decision, books)
 
@@ -209,7 +213,7 @@ class Follower:
                 if self._looked_s is None or time.monotonic() < self._cloud_again_s:
                     return
                 self._cloud_again_s = time.monotonic() + CLOUD_AGAIN_S
-                course = await self._carrier.send(decision, self._beam_word, self._course, self._decide)
+                course = await self._carrier.send(decision, self._beam_word, self._course, self._still)
             case Act.TO_HLT:
                 course = await self._carrier.bring_back(decision, self._beam_word, self._course)
             case _:

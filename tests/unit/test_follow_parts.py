@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -14,7 +15,7 @@ from contract.modes import Mode, Wanted
 from fleet.follow.beam import Beam, Stay
 from fleet.follow.decision import Act, Course
 from fleet.follow.gauges import Shown, registry
-from fleet.follow.ledger import Ledger, booked, owed
+from fleet.follow.ledger import Effect, Ledger, booked, effects, owed, then
 from fleet.follow.record import Entry, Record
 from fleet.follow.warnings import Away, warnings
 from fleet.follow.whom import whom, whose
@@ -41,23 +42,27 @@ def nodes(*standings: Standing, words: str = "") -> dict[str, NodeState]:
     }
 
 
+def after(own: dict[str, bool], made: Operation, how: dict[str, NodeState], who: str = WHO) -> dict[str, bool]:
+    return booked(own, effects(made, how, who))
+
+
 SENT = nodes(Standing.DONE, Standing.SWITCHING, Standing.REFUSED)
 
 
 def test_a_node_is_the_policys_when_its_operation_moved_it_last() -> None:
-    own = booked({}, operation(Wanted.CLOUD), SENT, WHO)
+    own = after({}, operation(Wanted.CLOUD), SENT)
     assert own == {"fu-1": False, "fu-2": False}
     back = nodes(Standing.DONE, Standing.STUCK)
-    assert booked(own, operation(Wanted.HLT), back, WHO) == {"fu-2": True}
-    assert booked(own, operation(Wanted.HLT, "anna"), nodes(Standing.DONE), WHO) == {"fu-2": False}
-    assert booked(own, operation(Wanted.CLOUD, "anna"), nodes(Standing.ALREADY), WHO) == {"fu-2": False}
-    assert booked(own, operation(Wanted.CLOUD, "anna"), nodes(Standing.WAITING), WHO) == own
+    assert after(own, operation(Wanted.HLT), back) == {"fu-2": True}
+    assert after(own, operation(Wanted.HLT, "anna"), nodes(Standing.DONE)) == {"fu-2": False}
+    assert after(own, operation(Wanted.CLOUD, "anna"), nodes(Standing.ALREADY)) == {"fu-2": False}
+    assert after(own, operation(Wanted.CLOUD, "anna"), nodes(Standing.WAITING)) == own
 
 
 def test_who_asked_later_has_the_node_unless_it_was_the_policy_itself() -> None:
     own = {"fu-1": False}
     for words, left in (("anna asked for cloud", {}), (f"{WHO} asked for cloud", {"fu-1": True})):
-        assert booked(own, operation(Wanted.HLT), nodes(Standing.SUPERSEDED, words=words), WHO) == left
+        assert after(own, operation(Wanted.HLT), nodes(Standing.SUPERSEDED, words=words)) == left
 
 
 def test_who_was_asked_back_already_is_asked_again_when_it_is_seen_away() -> None:
@@ -83,6 +88,46 @@ def test_the_ledger_reads_what_is_over_once_and_what_goes_on_anew(tmp_path: Path
     assert ledger.own() == {"fu-1": True}
     store.save(back, nodes(Standing.DONE).values())
     assert ledger.own() == Ledger(store, WHO).own() == {}
+    store.close()
+
+
+def test_two_effects_on_a_node_are_one_whatever_it_was_before() -> None:
+    for first in Effect:
+        for second in Effect:
+            both = then({"fu-1": first, "fu-2": first}, {"fu-1": second, "fu-3": second})
+            for own in ({}, {"fu-1": False, "fu-3": True}, {"fu-1": True, "fu-2": False}):
+                assert booked(own, both) == booked(
+                    booked(own, {"fu-1": first, "fu-2": first}), {"fu-1": second, "fu-3": second}
+                )
+
+
+def test_what_is_over_is_read_once_also_behind_one_that_nobody_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "fleet.sqlite")
+    ledger = Ledger(store, WHO)
+    abandoned = operation(Wanted.CLOUD, "anna")
+    store.begin(abandoned, nodes(Standing.WAITING, Standing.DONE, Standing.WAITING).values(), {})
+    ways = [Wanted.CLOUD, Wanted.HLT, Wanted.CLOUD, Wanted.CLOUD, Wanted.HLT, Wanted.CLOUD]
+    for number, to in enumerate(ways, 2):
+        states = nodes(*(Standing.SWITCHING if (number + n) % 3 else Standing.DONE for n in range(3)))
+        store.save(operation(to, created_s=number, verdict=Verdict.PARTIAL), states.values())
+        assert ledger.own() == Ledger(store, WHO).own()
+    read: list[str] = []
+    operation_of = store.operation
+
+    def noted(name: str) -> Operation:
+        read.append(name)
+        return operation_of(name)
+
+    monkeypatch.setattr(store, "operation", noted)
+    own = ledger.own()
+    assert read == [abandoned.id]
+    store.save(msgspec.structs.replace(abandoned, verdict=Verdict.PARTIAL), [])
+    assert ledger.own() == own == Ledger(store, WHO).own()
+    read.clear()
+    assert ledger.own() == own
+    assert read == []
     store.close()
 
 

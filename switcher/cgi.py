@@ -1,5 +1,8 @@
 """The seven CGI URLs that old callers know (hltd contract: CGI). They only read facts or create files.
 
+Files are made in one thread beside the event loop, in the order of the calls, and a call is answered when what it asks
+for is on disk. That thread is not the node's: the node may be waiting for its state folder.
+
 An old caller closes its connection object before it reads the body, so every answer from FOLDER, a refusal as well,
 ends with the connection (`switcher.http` sees to it).
 """
@@ -18,9 +21,10 @@ import msgspec
 from aiohttp import web
 
 from contract.durable import replace_durably, sync_folder
-from contract.paths import parse_run, run_name
+from contract.paths import NodePaths, parse_run, run_name
 from contract.request import LONGEST_REASON, LONGEST_WHO, REQUEST_ID, BadRequest, printable
 from switcher import tokens
+from switcher.hands import Hands
 from switcher.intake import CommandFile, look
 from switcher.node import Switcher
 
@@ -31,39 +35,61 @@ LARGEST_RUN: Final = 999_999_999
 
 ACTING: Final = frozenset(f"{FOLDER}{name}_cgi.py" for name in ("exclude", "include", "start", "stop"))
 
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+FileWork = Callable[[], str]  # returns what the caller is told, and raises OSError
+
 
 def add_routes(application: web.Application, switcher: Switcher) -> None:
     """Adds the URLs under FOLDER."""
-    answers: dict[str, Callable[[web.Request, Switcher], web.Response]] = {
-        "exclude_cgi.py": lambda request, node: _command(request, node, "exclude"),
-        "include_cgi.py": lambda request, node: _command(request, node, "include"),
-        "cloud_mode_active_cgi.py": _cloud_mode_active,
+    hands = Hands()
+    acting: dict[str, Callable[[web.Request, NodePaths], FileWork]] = {
+        "exclude_cgi.py": lambda request, paths: _command(request, paths, "exclude"),
+        "include_cgi.py": lambda request, paths: _command(request, paths, "include"),
         "start_cgi.py": _start,
         "stop_cgi.py": _stop,
+    }
+    telling: dict[str, Callable[[NodePaths], str]] = {
+        "cloud_mode_active_cgi.py": _cloud_mode_active,
         "runl_cgi.py": _run_list,
         "run_active_cgi.py": _run_active,
     }
-    for name, answer in answers.items():
-        application.router.add_get(f"{FOLDER}{name}", _answering(answer, switcher), allow_head=False)
+
+    def doing(asked: Callable[[web.Request, NodePaths], FileWork]) -> Handler:
+        async def handle(request: web.Request) -> web.Response:
+            text = await hands.do(asked(request, switcher.paths))
+            switcher.poke()
+            return web.Response(text=f"<html><body>{text}</body></html>\n", content_type="text/html")
+
+        return handle
+
+    def told(answer: Callable[[NodePaths], str]) -> Handler:
+        async def handle(_request: web.Request) -> web.Response:
+            return web.Response(text=f"{answer(switcher.paths)}\n")
+
+        return handle
+
+    handlers = {name: doing(asked) for name, asked in acting.items()}
+    handlers |= {name: told(answer) for name, answer in telling.items()}
+    for name, handler in handlers.items():
+        application.router.add_get(f"{FOLDER}{name}", _with_errors(handler), allow_head=False)
+
+    async def stop(_application: web.Application) -> None:
+        hands.stop()
+
+    application.on_cleanup.append(stop)
 
 
-def _answering(
-    answer: Callable[[web.Request, Switcher], web.Response], switcher: Switcher
-) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _with_errors(handler: Handler) -> Handler:
     async def handle(request: web.Request) -> web.Response:
         try:
-            return answer(request, switcher)
+            return await handler(request)
         except OSError as error:
             return web.Response(status=500, text=f"{error.filename}: {error.strerror}\n")
 
     return handle
 
 
-def _page(text: str) -> web.Response:
-    return web.Response(text=f"<html><body>{text}</body></html>\n", content_type="text/html")
-
-
-def _command(request: web.Request, switcher: Switcher, command: str) -> web.Response:
+def _command(request: web.Request, paths: NodePaths, command: str) -> FileWork:
     said = CommandFile(
         id=request.query.get("id", ""),
         who=printable(request.query.get("who", f"cgi {request.remote}"), LONGEST_WHO),
@@ -71,9 +97,12 @@ def _command(request: web.Request, switcher: Switcher, command: str) -> web.Resp
     )
     if said.id and not REQUEST_ID.fullmatch(said.id):
         raise BadRequest("id: 1 to 80 letters, digits or ._:@- wanted, a letter or digit first")
-    _put(switcher.paths.command(command), msgspec.json.encode(said))
-    switcher.poke()
-    return _page(f"{command} requested")
+
+    def work() -> str:
+        _put(paths.command(command), msgspec.json.encode(said))
+        return f"{command} requested"
+
+    return work
 
 
 def _put(path: Path, content: bytes) -> None:
@@ -87,42 +116,47 @@ def _put(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
-def _cloud_mode_active(_request: web.Request, switcher: Switcher) -> web.Response:
-    return web.Response(text=f"{tokens.count_cloud(switcher.paths)}\n")
+def _cloud_mode_active(paths: NodePaths) -> str:
+    return str(tokens.count_cloud(paths))
 
 
-def _start(request: web.Request, switcher: Switcher) -> web.Response:
+def _start(request: web.Request, paths: NodePaths) -> FileWork:
     number, bu = _run(request), request.query.get("buname", "")
     if bu and not BU_NAME.fullmatch(bu):
         raise BadRequest("buname: letters, digits, dots and dashes wanted")
-    known = [name for name in look(switcher.paths).runs if (ref := parse_run(name)) and ref.number == number]
-    if known:
-        return _page(f"run {number}: directory {known[0]} exists already, nothing made")
-    name = f"{run_name(number)}_{bu}" if bu else run_name(number)
-    (switcher.paths.watch_dir / name).mkdir()
-    sync_folder(switcher.paths.watch_dir)
-    switcher.poke()
-    return _page(f"run {number}: directory {name} made")
+
+    def work() -> str:
+        known = [name for name in look(paths).runs if (ref := parse_run(name)) and ref.number == number]
+        if known:
+            return f"run {number}: directory {known[0]} exists already, nothing made"
+        name = f"{run_name(number)}_{bu}" if bu else run_name(number)
+        (paths.watch_dir / name).mkdir()
+        sync_folder(paths.watch_dir)
+        return f"run {number}: directory {name} made"
+
+    return work
 
 
-def _stop(request: web.Request, switcher: Switcher) -> web.Response:
+def _stop(request: web.Request, paths: NodePaths) -> FileWork:
     number = _run(request)
-    with contextlib.suppress(FileExistsError):  # of whatever kind: its name says all that it says
-        (switcher.paths.watch_dir / f"end{number}").touch(exist_ok=False)
-    sync_folder(switcher.paths.watch_dir)
-    switcher.poke()
-    return _page(f"run {number}: end requested")
+
+    def work() -> str:
+        with contextlib.suppress(FileExistsError):  # of whatever kind: its name says all that it says
+            (paths.watch_dir / f"end{number}").touch(exist_ok=False)
+        sync_folder(paths.watch_dir)
+        return f"run {number}: end requested"
+
+    return work
 
 
-def _run_list(_request: web.Request, switcher: Switcher) -> web.Response:
-    return web.Response(text=f"{sorted({ref.number for ref in look(switcher.paths).runs.values()})}\n")
+def _run_list(paths: NodePaths) -> str:
+    return str(sorted({ref.number for ref in look(paths).runs.values()}))
 
 
-def _run_active(_request: web.Request, switcher: Switcher) -> web.Response:
-    runs = look(switcher.paths).runs
+def _run_active(paths: NodePaths) -> str:
+    runs = look(paths).runs
     last = max(runs, key=lambda name: runs[name].number, default="")
-    active = bool(last) and (switcher.paths.watch_dir / last / "active").exists()
-    return web.Response(text=f"{int(active)}\n")
+    return str(int(bool(last) and (paths.watch_dir / last / "active").exists()))
 
 
 def _run(request: web.Request) -> int:

@@ -1,4 +1,4 @@
-"""The one thread that does file work beside the event loop, in order."""
+"""A thread that does file work beside the event loop, in order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Ts = TypeVarTuple("Ts")
 
 
 class Hands:
-    """File work of one node; what is asked for first is done first."""
+    """One thread's file work; what is asked for first is done first."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "hands")

@@ -210,6 +210,8 @@ class Switcher:
                 await asyncio.sleep(SAVE_AGAIN_S)
         if trouble:
             log.info("%s is written again", self.paths.state_dir)
+        if publish:  # a mode is never shown with the core tokens of the one before
+            await self._hands.do(self.showing.renew, self._work)
         self._state = state
         self.showing.moved(state, self._timeline)
         for record in records:

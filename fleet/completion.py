@@ -30,7 +30,7 @@ def complete_operation(context: click.Context, _parameter: click.Parameter, begu
         return []
     try:
         with closing(Store(path)) as store:
-            operations = store.operations()[-OFFERED:]
+            operations = store.operations(newest=OFFERED)
     except HltmodeError:
         return []
     words = [("last", "the newest"), *((each.id, f"{each.to.value}: {each.reason}") for each in reversed(operations))]

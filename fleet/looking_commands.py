@@ -69,7 +69,7 @@ def status(which: Which, farm: Farm, as_json: bool) -> None:
 def history(limit: int, farm: Farm, as_json: bool) -> None:
     """List the operations: who, when, why, which way, how each ended, and how long it took."""
     with closing(Store(farm.store)) as store:
-        found = [past(each, store.nodes(each).values()) for each in store.operations()[-limit:]]
+        found = [past(each, store.nodes(each).values()) for each in store.operations(newest=limit)]
     if as_json:
         for each in found:
             click.echo(msgspec.json.encode(each))
@@ -86,7 +86,7 @@ def why(node: str, limit: int, farm: Farm, as_json: bool) -> None:
     """Tell why one node is as it is: how it stands, its last operations, and the end of its journal."""
     (host,) = one = expand([node], farm.places)[:1]
     with closing(Store(farm.store)) as store:
-        parts = [part(each, store.nodes(each)[host]) for each in store.operations() if host in each.order][-limit:]
+        parts = [part(each, store.nodes(each)[host]) for each in store.operations(newest=limit, host=host)]
         hold = store.holds().get(host)
     place = place_of(host, farm.places)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 from contract.modes import Wanted
@@ -20,14 +21,26 @@ from fleet.store import Store
 from fleet.survey import candidates, cursors, survey
 
 EARLIER: Final = 20  # operations: what took longer ago says less
+LOOKED_BACK: Final = 200  # operations of any kind
 
 
 class Ordered:
-    """An operation that is not begun yet, its plan, how its nodes were seen, and up to where each journal is known."""
+    """An operation that is not begun yet, its plan, how its nodes were seen, and up to where each journal is known.
 
-    def __init__(self, operation: Operation, made: Plan, seen: Sequence[Candidate], known: dict[str, int]) -> None:
+    `earlier_s` is how long nodes took in operations of the same kind.
+    """
+
+    def __init__(
+        self,
+        operation: Operation,
+        made: Plan,
+        seen: Sequence[Candidate],
+        known: dict[str, int],
+        earlier_s: Sequence[float],
+    ) -> None:
         self.operation = operation
         self.plan = made
+        self.earlier_s = earlier_s
         self._seen = {each.host: each for each in seen}
         self._cursors = known
 
@@ -60,9 +73,19 @@ async def ordered(
 
 
 def ordered_as_seen(
-    farm: Farm, store: Store, looks: Mapping[str, Look], to: Wanted, order: Order, *, of: str = ""
+    farm: Farm,
+    store: Store,
+    looks: Mapping[str, Look],
+    to: Wanted,
+    order: Order,
+    *,
+    of: str = "",
+    forecast: bool = True,
 ) -> Ordered:
-    """Returns what the order comes to for nodes that were seen before. Raises NothingToDo or BadRamp."""
+    """Returns what the order comes to for nodes that were seen before. Raises NothingToDo or BadRamp.
+
+    Who shows the plan to nobody wants no `forecast`, for which earlier operations are read.
+    """
     seen = candidates(looks, farm.places, store.holds())
     chosen = select(seen, order.choice(to))
     operation = Operation(
@@ -79,16 +102,14 @@ def ordered_as_seen(
         deadline_s=order.deadline_s,
         of=of,
     )
-    times = earlier_s(store, operation)
+    times = earlier_s(store, operation) if forecast else []
     made = plan(to, chosen.hosts, chosen.left_out, seen, order.ramp, times, operation.limit_s)
-    return Ordered(operation, made, seen, cursors(looks))
+    return Ordered(operation, made, seen, cursors(looks), times)
 
 
 def earlier_s(store: Store, operation: Operation) -> list[float]:
     """Returns how long nodes took in the newest operations of the same kind before `operation`."""
-    alike = [
-        each
-        for each in store.operations(over=True)
-        if each.to is operation.to and each.hurry is operation.hurry and each.id != operation.id
-    ]
-    return [took for each in alike[-EARLIER:] for took in times_s(store.nodes(each).values())]
+    names = [name for name, over in reversed(store.ids()) if over and name != operation.id]
+    newest = (store.operation(name) for name in names[:LOOKED_BACK])
+    alike = (each for each in newest if each.to is operation.to and each.hurry is operation.hurry)
+    return [took for each in islice(alike, EARLIER) for took in times_s(store.nodes(each).values())]

@@ -43,7 +43,7 @@ def order_all(hosts: Sequence[str], farm: Farm, to: Wanted, order: Order, *, as_
             click.echo(json.dumps(begun(operation)))
         else:
             show_plan(new_console(), found.plan)
-        run_operation(store, operation, farm, as_json=as_json)
+        run_operation(store, operation, farm, found.earlier_s, as_json=as_json)
 
 
 def show_all(hosts: Sequence[str], farm: Farm, to: Wanted, order: Order, *, as_json: bool) -> None:
@@ -70,8 +70,14 @@ def begun(operation: Operation) -> dict[str, object]:
     return {"event": "begun", **words, "nodes": len(operation.order)}
 
 
-def run_operation(store: Store, operation: Operation, farm: Farm, *, as_json: bool) -> None:
-    """Runs an operation and ends with its exit code; Ctrl-C and SIGTERM leave it for `watch`."""
+def run_operation(
+    store: Store, operation: Operation, farm: Farm, earlier: Sequence[float] | None = None, *, as_json: bool
+) -> None:
+    """Runs an operation and ends with its exit code; Ctrl-C and SIGTERM leave it for `watch`.
+
+    `earlier` is how many seconds nodes took in earlier ones, where that was read already.
+    """
+    times = earlier_s(store, operation) if earlier is None else earlier
 
     async def run(view: View) -> Operation:
         task = asyncio.current_task()
@@ -81,7 +87,7 @@ def run_operation(store: Store, operation: Operation, farm: Farm, *, as_json: bo
             return await Engine(store, operation, client, view.tell).run()
 
     try:
-        with View(new_console(), as_json=as_json, earlier_s=earlier_s(store, operation)) as view:
+        with View(new_console(), as_json=as_json, earlier_s=times) as view:
             operation = asyncio.run(run(view))
     except asyncio.CancelledError:
         waiting = sum(node.standing is Standing.WAITING for node in store.nodes(operation).values())

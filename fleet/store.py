@@ -10,10 +10,11 @@ import fcntl
 import hashlib
 import os
 import sqlite3
+import stat
 import struct
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from fleet.standing import NodeState
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS operations (id TEXT PRIMARY KEY, created_s REAL, over INTEGER, body BLOB) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS operations_by_time ON operations (created_s, over);
 CREATE TABLE IF NOT EXISTS nodes (operation TEXT, host TEXT, body BLOB, PRIMARY KEY (operation, host)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS cursors (operation TEXT, host TEXT, seq INT, PRIMARY KEY (operation, host)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS runners (operation TEXT PRIMARY KEY, pid INTEGER, alive_s REAL) WITHOUT ROWID;
@@ -77,6 +79,8 @@ class Store:
         self._known: dict[str, Operation] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with suppress(FileExistsError):  # SQLite would never let a group write, whatever the umask says
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=30.0)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
@@ -129,10 +133,16 @@ class Store:
             raise NoSuchOperation(f"{name}: no such operation in {self.path}; `hltmode fleet history` lists them")
         return _operation(*rows[0])
 
-    def operations(self, *, over: bool | None = None) -> list[Operation]:
-        """Returns the operations, oldest first."""
-        where = "" if over is None else f" WHERE over = {int(over)}"
-        return [_operation(*row) for row in self._read(f"{SELECT}{where} ORDER BY created_s")]
+    def operations(self, *, over: bool | None = None, newest: int = -1, host: str = "") -> list[Operation]:
+        """Returns operations, oldest first: those that are `over` or not, that have `host`, so many of the newest."""
+        which, values = ["TRUE"], []
+        if over is not None:
+            which.append(f"over = {int(over)}")
+        if host:
+            which.append("EXISTS (SELECT 1 FROM nodes WHERE operation = id AND host = ?)")
+            values.append(host)
+        query = f"{SELECT} WHERE {' AND '.join(which)} ORDER BY created_s DESC LIMIT {newest}"
+        return [_operation(*row) for row in reversed(self._read(query, *values))]
 
     def is_called_off(self, operation: Operation) -> bool:
         """Returns whether somebody has called it off."""
@@ -167,10 +177,14 @@ class Store:
             who = self._read("SELECT pid FROM runners WHERE operation = ?", operation.id)
             pid = who[0][0] if who else "unknown"
             raise Taken(f"{operation.id}: process {pid} runs it; `hltmode fleet watch {operation.id}` shows it")
+        try:
+            with self.transaction():
+                row = (operation.id, os.getpid(), time.time())
+                self._connection.execute("INSERT OR REPLACE INTO runners VALUES (?, ?, ?)", row)
+        except BaseException:
+            os.close(descriptor)
+            raise
         self._running[operation.id] = descriptor
-        with self.transaction():
-            row = (operation.id, os.getpid(), time.time())
-            self._connection.execute("INSERT OR REPLACE INTO runners VALUES (?, ?, ?)", row)
 
     def runs(self, operation: Operation) -> bool:
         """Returns whether somebody runs it, in this process or another."""
@@ -232,13 +246,21 @@ class Store:
             raise Surroundings(f"{self.path}: cannot be read ({error}); see to the disk, or name another") from error
 
     def _lock_file(self) -> int:
+        """Returns the open file whose bytes are locked; a group that may write the store may lock it."""
         path = self.path.with_name(f"{self.path.name}.lock")
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with suppress(FileNotFoundError):
+                return os.open(path, flags)
+            mode = self.path.stat().st_mode & (stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IWGRP)
+            descriptor = os.open(path, flags | os.O_CREAT, mode)
+            with suppress(PermissionError):  # another one was quicker, and it is that one's
+                os.fchmod(descriptor, mode)  # whatever the umask of who happens to be the first
         except OSError as error:
             raise Surroundings(
                 f"{path}: cannot be written ({error.strerror}); name another file with --store"
             ) from error
+        return descriptor
 
     def _put_operation(self, operation: Operation) -> None:
         row = (operation.id, operation.created_s, int(operation.over), msgspec.json.encode(operation))

@@ -23,10 +23,10 @@ from fleet.follow.policy_file import PolicyFile
 from fleet.follow.record import Entry, Record
 from fleet.follow.whom import order_to_cloud, order_to_hlt, whom
 from fleet.operation import Operation, given_up
-from fleet.ordering import ordered, ordered_as_seen
+from fleet.ordering import ordered_as_seen
 from fleet.standing import NoAnswer
 from fleet.store import Store, Taken
-from fleet.survey import mode_of
+from fleet.survey import mode_of, survey
 from fleet.tables import summary
 
 log = logging.getLogger("fleet.follow")
@@ -112,7 +112,9 @@ class Carrier:
             words = f"{decision.reason}; nobody is sent: of {len(self.looks)} nodes {len(sent.hosts)} are free in HLT"
             return self._write(decision, beam, course, words, None)
         order = order_to_cloud(self.file, decision.reason, sent)
-        found = await ordered(self.farm, self._store, sent.hosts, Wanted.CLOUD, order, tell=lambda _n: None)
+        async with connected(self.farm.token, self.farm.trust) as client:
+            looks = await survey(client, sent.hosts, self.farm.places, lambda _n: None)
+        found = ordered_as_seen(self.farm, self._store, looks, Wanted.CLOUD, order, forecast=False)
         if still().act is not Act.TO_CLOUD:
             log.info("not sent: things have changed while the nodes were looked at")
             return None
@@ -142,7 +144,7 @@ class Carrier:
                 looks = {host: self.looks.get(host, UNSEEN) for host in hosts}
                 order = order_to_hlt(self.file, decision.reason)
                 of = exclusions[-1].id if exclusions else ""
-                found = ordered_as_seen(self.farm, self._store, looks, Wanted.HLT, order, of=of)
+                found = ordered_as_seen(self.farm, self._store, looks, Wanted.HLT, order, of=of, forecast=False)
                 operation = found.begin(self._store)
             called = f"; called off: {', '.join(each.id for each in exclusions)}" if exclusions else ""
             return self._write(decision, beam, course, f"{decision.reason}{called}", operation)

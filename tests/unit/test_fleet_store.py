@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -150,6 +151,55 @@ def test_what_is_over_stays_over_whatever_its_runner_saves(tmp_path: Path) -> No
     assert store.operation(order.id).verdict is Verdict.STOPPED
     store.close()
     other.close()
+
+
+def test_the_newest_operations_are_found_without_reading_all(tmp_path: Path) -> None:
+    store = Store(tmp_path / "fleet.sqlite")
+    made = [replace(operation("fu-1", f"fu-{n % 2 + 2}", name=f"op-{9 - n}"), created_s=float(n)) for n in range(5)]
+    for n, each in enumerate(made):
+        store.save(replace(each, verdict=Verdict.ALL_GOOD if n < 4 else None), waiting(each))
+    names = [each.id for each in made]
+    assert [each.id for each in store.operations()] == names
+    assert [each.id for each in store.operations(newest=2)] == names[-2:]
+    assert [each.id for each in store.operations(over=True, newest=2)] == names[2:4]
+    assert [each.id for each in store.operations(host="fu-3")] == [names[1], names[3]]
+    assert [each.id for each in store.operations(host="fu-3", newest=1)] == [names[3]]
+    query = "EXPLAIN QUERY PLAN SELECT body FROM operations ORDER BY created_s DESC LIMIT 2"
+    assert "operations_by_time" in str(store.connection.execute(query).fetchall())
+    store.close()
+
+
+@pytest.mark.parametrize(("umask", "store_mode", "lock_mode"), [(0o007, 0o660, 0o660), (0o077, 0o600, 0o600)])
+def test_who_may_write_the_store_may_write_what_lies_beside_it(
+    tmp_path: Path, umask: int, store_mode: int, lock_mode: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        store = Store(tmp_path / "fleet.sqlite")
+        os.umask(0o022)  # of another one, who happens to be the first that runs an operation
+        order = operation("fu-1")
+        store.begin(order, waiting(order), {})
+        store.run(order)
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    store.close()
+    assert modes.pop("fleet.sqlite.lock") == lock_mode
+    assert set(modes.values()) == {store_mode}
+    assert len(modes) == 3
+
+
+def test_who_could_not_take_an_operation_on_a_full_disk_can_once_there_is_room(tmp_path: Path) -> None:
+    store = Store(tmp_path / "fleet.sqlite")
+    order = operation("fu-1")
+    store.begin(order, waiting(order), {})
+    store.connection.execute("CREATE TEMP TRIGGER full BEFORE INSERT ON runners BEGIN SELECT RAISE(FAIL, 'full'); END")
+    with pytest.raises(Surroundings, match="cannot be written"):
+        store.run(order)
+    assert not store.runs(order)
+    store.connection.execute("DROP TRIGGER full")
+    store.run(order)
+    store.close()
 
 
 def test_what_is_written_together_is_there_or_not(tmp_path: Path) -> None:

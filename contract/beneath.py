@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+READING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @contextmanager
@@ -42,14 +42,25 @@ def read_file(path: Path, largest_bytes: int) -> bytes:
 
 def read_beginning(path: Path, most_bytes: int) -> bytes:
     """Returns the first bytes of the regular file at `path`. Raises OSError, also for a link or a pipe."""
-    descriptor = os.open(path, READING)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "no regular file", str(path))
+    with opened(path) as (descriptor, _):
         content = b""
         while chunk := os.read(descriptor, most_bytes - len(content)):
             content += chunk
         return content
+
+
+@contextmanager
+def opened(path: Path, *, links: bool = False) -> Iterator[tuple[int, os.stat_result]]:
+    """Yields descriptor and state of the regular file at `path`, where `links` may lead to it.
+
+    Raises OSError, also for a pipe, which is not waited for.
+    """
+    descriptor = os.open(path, READING if links else READING | os.O_NOFOLLOW)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        yield descriptor, found
     finally:
         os.close(descriptor)
 

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from contract.beneath import opened
 from contract.errors import ConfigError
 
 LARGEST_BYTES: Final = 64 << 10
@@ -19,17 +20,21 @@ def read_secret(path: Path, key: str) -> str:
 
     A group may read it; whoever else can read it, or write it, makes it no secret. Raises ConfigError.
     """
+    text, mode = _read(path, key)
+    if mode & OTHERS:
+        raise ConfigError(f"{path}: open to others (mode {mode:04o}); chmod 600; see {key}")
+    return text
+
+
+def read_name(path: Path, key: str) -> str:
+    """Returns the text of `path`, which is as small as a secret but may be known to others. Raises ConfigError."""
+    return _read(path, key)[0]
+
+
+def _read(path: Path, key: str) -> tuple[str, int]:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise ConfigError(f"{path}: not a file; see {key}")
-            if found.st_mode & OTHERS:
-                raise ConfigError(
-                    f"{path}: open to others (mode {stat.S_IMODE(found.st_mode):04o}); chmod 600; see {key}"
-                )
-            return file.read(LARGEST_BYTES).decode()
+        with opened(path, links=True) as (descriptor, found):
+            return os.read(descriptor, LARGEST_BYTES).decode(), stat.S_IMODE(found.st_mode)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); see {key}") from error
     except UnicodeDecodeError as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from contract.config import Sink
 from contract.errors import ConfigError
+from contract.secret_file import read_name, read_secret
 
 
 class Secrets(NamedTuple):
@@ -22,19 +24,16 @@ class Secrets(NamedTuple):
 def read_secrets(sink: Sink) -> Secrets:
     """Returns the secrets of `sink`, read anew each time, so that they may be changed. Raises ConfigError."""
     if sink.api_key_file:
-        return Secrets(api_key=_first_line(sink, "api_key_file"))
+        return Secrets(api_key=_first_line(sink, "api_key_file", read_secret))
     if sink.username_file:
-        return Secrets(basic=(_first_line(sink, "username_file"), _first_line(sink, "password_file")))
+        user = _first_line(sink, "username_file", read_name)
+        return Secrets(basic=(user, _first_line(sink, "password_file", read_secret)))
     return Secrets()
 
 
-def _first_line(sink: Sink, key: str) -> str:
-    path = Path(getattr(sink, key))
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", "") or "not text"
-        raise ConfigError(f"{path}: cannot be read ({reason}); see {key} of sink {sink.name}") from error
+def _first_line(sink: Sink, name: str, read: Callable[[Path, str], str]) -> str:
+    path, key = Path(getattr(sink, name)), f"{name} of sink {sink.name}"
+    lines = read(path, key).splitlines()
     if not lines or not lines[0].strip():
-        raise ConfigError(f"{path}: holds nothing in its first line; see {key} of sink {sink.name}")
+        raise ConfigError(f"{path}: holds nothing in its first line; see {key}")
     return lines[0].strip()

@@ -6,15 +6,14 @@ Looking is level-triggered, so a lost notification costs time but never a reques
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
-import stat
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from contract.beneath import opened
 from contract.durable import sync_folder
 from contract.modes import Wanted
 from contract.paths import COMMANDS, END_FILE, NodePaths, RunRef, parse_run
@@ -130,14 +129,8 @@ def drop(path: Path) -> None:
 
 
 def _read(path: Path) -> tuple[bytes, os.stat_result]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "no regular file", str(path))
+    with opened(path) as (descriptor, found):
         return os.read(descriptor, LARGEST_COMMAND_BYTES + 1), found
-    finally:
-        os.close(descriptor)
 
 
 def _said(content: bytes) -> CommandFile:

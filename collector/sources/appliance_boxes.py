@@ -7,7 +7,6 @@ all such files share. Nothing in the folder can hold a look up: what is no plain
 from __future__ import annotations
 
 import os
-import stat
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,13 +17,13 @@ import msgspec
 from collector.documents import Sighting
 from collector.sources.slow_files import SlowFiles
 from collector.trouble import Trouble
+from contract.beneath import opened
 from contract.box import LARGEST_BYTES, Box, parse_box
 from contract.config import HostName
 from contract.errors import HltmodeError, Unreadable
 
 PAUSES_S: Final = (0.005, 0.02)
 ROOM_BYTES: Final = 4096  # a file may grow between the question how large it is and its reading
-FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Signature = tuple[int, int, int]
 
@@ -82,22 +81,16 @@ def _read_one(path: Path) -> BoxFile | None:
     if not _is_host(path.name):
         return BoxFile((0, 0, 0), trouble=f"{path}: its name is no host name, so it is no box file; remove it")
     try:
-        descriptor = os.open(path, FLAGS)
+        with opened(path) as (descriptor, found):
+            return _read_open(descriptor, found, path)
     except FileNotFoundError:
         return None
     except OSError as error:
         return BoxFile((0, 0, 0), trouble=f"{path}: no box file to read ({error.strerror})")
-    try:
-        return _read_open(descriptor, path)
-    finally:
-        os.close(descriptor)
 
 
-def _read_open(descriptor: int, path: Path) -> BoxFile:
-    found = os.fstat(descriptor)
+def _read_open(descriptor: int, found: os.stat_result, path: Path) -> BoxFile:
     signature = _signature(found)
-    if not stat.S_ISREG(found.st_mode):
-        return BoxFile(signature, trouble=f"{path}: not a plain file, so no box file; remove it")
     if found.st_size > LARGEST_BYTES:
         return BoxFile(signature, trouble=f"{path}: larger than {LARGEST_BYTES} bytes; not a box file")
     try:

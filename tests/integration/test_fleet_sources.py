@@ -28,7 +28,7 @@ from contract.modes import Mode
 from contract.times import iso
 from hltmode.main import main
 from simulator.many_nodes import ManyNodes
-from tests.integration.node import free_port, wait_for
+from tests.integration.node import free_port, secret, wait_for
 from tests.servers.listener import Listener
 from tests.servers.prometheus import PrometheusServer
 from tests.servers.server import IndexServer
@@ -132,7 +132,7 @@ def test_an_index_with_users_and_certificates_is_asked_as_the_sink_says(
     server = elasticsearch_secure
     user = next(iter(server.users.values()))
     (tmp_path / "user").write_text(f"{user.name}\n")
-    (tmp_path / "password").write_text(f"{user.password}\n")
+    secret(tmp_path / "password", f"{user.password}\n")
     config = tmp_path / "node.toml"
     lines = [
         "[[sink]]", 'kind = "elasticsearch"', f'hosts = ["{server.url}"]', f'username_file = "{tmp_path}/user"',

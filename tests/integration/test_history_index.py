@@ -18,6 +18,7 @@ from contract.journal import PHASES
 from contract.modes import MODE_OF_CLOUD_STATE, Mode, Wanted
 from contract.times import iso
 from hltmode.main import cli
+from tests.integration.node import secret
 from tests.integration.shipping import Station, prepare, sink_of
 from tests.servers.server import IndexServer
 from tests.unit.test_collector_facts import make_box
@@ -110,7 +111,7 @@ def test_what_is_wrong_with_a_server_is_one_line(
     opensearch3: IndexServer, elasticsearch_secure: IndexServer, tmp_path: Path
 ) -> None:
     (tmp_path / "user").write_text("reader")
-    (tmp_path / "password").write_text("wrong")
+    secret(tmp_path / "password", "wrong")
     secrets = ("--username-file", str(tmp_path / "user"), "--password-file", str(tmp_path / "password"))
     trusted = ("--ca-file", str(elasticsearch_secure.ca_file))
     for arguments, words in (

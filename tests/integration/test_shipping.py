@@ -16,7 +16,7 @@ from collector.log import upkeep as log_upkeep
 from collector.shipping.metrics import Trial
 from contract.config import Product, Sink
 from contract.metric_names import SINK_UP
-from tests.integration.node import wait_for
+from tests.integration.node import secret, wait_for
 from tests.integration.shipping import PATIENCE_S, Station, box, current, ids_in, prepare, sink_of, switchover
 from tests.servers.proxy import BlackHole, Cut, FaultProxy, Garble, Mode, Pass, Refuse, Slow, Status
 from tests.servers.server import IndexServer
@@ -209,7 +209,7 @@ def test_a_user_who_may_only_create_creates_and_is_told_the_rest(
     server = elasticsearch_secure
     secrets = {name: str(tmp_path / name) for name in ("username_file", "password_file")}
     for name, text in zip(secrets.values(), ("admin", server.users["admin"].password), strict=True):
-        Path(name).write_text(text)
+        secret(Path(name), text)
     prepare(server, ca_file=str(server.ca_file), **secrets)
     Path(secrets["username_file"]).write_text("writer\n")
     Path(secrets["password_file"]).write_text("not the password\n")
@@ -238,7 +238,7 @@ def test_a_server_that_cannot_be_trusted_gets_no_password(
     sender.boxes(1)
     sender.ship()
     sender.wait_failure(Trial.SECRETS)
-    (tmp_path / "none").write_text("secret word")
+    secret(tmp_path / "none", "secret word")
     sender.wait_failure(Trial.NOT_TRUSTED)
     assert "see ca_file of the sink" in caplog.text
     assert "secret word" not in caplog.text

@@ -43,7 +43,7 @@ def bad_ones(folder: Path) -> dict[str, str]:
     write_box(folder / "fu 1; rm", make_box())
     return {
         "half": "not a box file", "empty": "not a box file", "version4": "version 4", "types": "not a box file",
-        "list": "not a box file", "large": "larger than", "pipe": "not a plain file", "folder": "not a plain file",
+        "list": "not a box file", "large": "larger than", "pipe": "no regular file", "folder": "no regular file",
         "link": "no box file to read", "fu 1; rm": "no host name",
     }  # fmt: skip
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from contract.config import Product, Sink
 from contract.errors import ConfigError
 from contract.secret_file import read_secret, read_token
+from contract.secrets import Secrets, read_secrets
 from tests.integration.node import secret
 
 GOOD = "0123456789abcdef"
@@ -47,3 +50,34 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "binary").chmod(0o600)
     with pytest.raises(ConfigError, match="not text"):
         read_secret(tmp_path / "binary", "http.token_file")
+
+
+# Of a sink
+
+
+def sink_of(folder: Path, **files: str) -> Sink:
+    named: dict[str, Any] = {key: str(folder / name) for key, name in files.items()}
+    return Sink(name="central", kind=Product.OPENSEARCH, hosts=["http://x"], **named)
+
+
+def test_a_sink_has_a_user_whom_all_may_know_and_a_password_that_is_a_secret(tmp_path: Path) -> None:
+    secret(tmp_path / "user", " reader \nmore\n").chmod(0o644)
+    path = secret(tmp_path / "password", "word\n")
+    sink = sink_of(tmp_path, username_file="user", password_file="password")  # noqa: S106 - the name of a file
+    assert read_secrets(sink) == Secrets(basic=("reader", "word"))
+    assert read_secrets(sink_of(tmp_path, api_key_file="password")) == Secrets(api_key="word")
+    path.chmod(0o644)
+    with pytest.raises(ConfigError, match=r"\(mode 0644\); chmod 600; see password_file of sink central$"):
+        read_secrets(sink)
+    with pytest.raises(ConfigError, match=r"\(mode 0644\); chmod 600; see api_key_file of sink central$"):
+        read_secrets(sink_of(tmp_path, api_key_file="password"))
+
+
+def test_a_pipe_in_the_place_of_a_sinks_secret_holds_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    secret(tmp_path / "word", "word")
+    secret(tmp_path / "empty", "\n")
+    for name, reason in (("pipe", "no regular file"), ("empty", "holds nothing"), ("none", "No such file")):
+        for user, password in ((name, "word"), ("word", name)):
+            with pytest.raises(ConfigError, match=f"^{tmp_path / name}: .*{reason}.*; see .* of sink central$"):
+                read_secrets(sink_of(tmp_path, username_file=user, password_file=password))

@@ -66,6 +66,7 @@ def test_the_cloud_waits_until_the_modes_of_a_rule_have_lasted_together() -> Non
     [
         ({"hold": "anna: study"}, Because.HELD),
         ({"under_way": Wanted.HLT}, Because.UNDER_WAY),
+        ({"settling": True}, Because.UNDER_WAY),
         ({"course": Course(cloud_s=9_000.0)}, Because.PAUSE),
         ({"course": SENT}, Because.ALREADY),
         ({"beam": beam(BeamMode.NO_BEAM, 700.0, trouble="not reached", quiet_s=30.0)}, Because.OLD_NEWS),
@@ -121,6 +122,21 @@ def test_nodes_that_are_not_back_are_asked_again_more_and_more_seldom() -> None:
             asked.append(now_s)
     waits = [later - earlier for earlier, later in pairwise(asked)]
     assert waits == [60.0, 120.0, 240.0, 480.0, 960.0, 1800.0, 1800.0, 1800.0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "act", "because"),
+    [
+        ({"owed": 0}, Act.WAIT, Because.UNDER_WAY),
+        ({"owed": 2, "course": Course(asked_s=9_941.0, asked=1)}, Act.WAIT, Because.PAUSE),
+        ({"owed": 2, "course": Course(asked_s=9_940.0, asked=1)}, Act.TO_HLT, Because.DECIDED),
+    ],
+)
+def test_whoever_was_sent_late_is_asked_back_while_others_are(
+    changes: dict[str, object], act: Act, because: Because
+) -> None:
+    found = decide(POLICY, situation(BeamMode.SETUP, 0.0, under_way=Wanted.HLT, settling=True, **changes))
+    assert (found.act, found.because, found.wanted) == (act, because, Wanted.HLT)
 
 
 def test_silence_wants_hlt_after_its_patience_and_says_why() -> None:
@@ -255,7 +271,7 @@ def test_hlt_always_wins(story: list[Happens], owed: int) -> None:
                 assert decision.act is Act.TO_HLT
             asked_s = now.course.asked_s
             overdue = asked_s is None or now.now_s - asked_s >= MOST_SELDOM_S
-            if now.owed and overdue and now.under_way is None:
+            if now.owed and overdue:  # also while others are on their way back
                 assert decision.act is Act.TO_HLT
         else:
             assert decision.act is not Act.TO_HLT

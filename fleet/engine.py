@@ -40,7 +40,7 @@ AGAIN_FIRST_S: Final = 0.5
 AGAIN_LAST_S: Final = 15.0
 SILENT_AFTER: Final = 3  # looks without an answer
 TICK_S: Final = 0.1
-CALLED_OFF_EVERY_S: Final = 1.0
+HEED_EVERY_S: Final = 1.0
 
 OLD_MODES: Final = {True: Mode.CLOUD, False: Mode.HLT}
 log: Final = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Engine:
         self._visited_s: dict[str, float] = {}  # when the last visit began that has ended
         self._changed: dict[str, NodeState] = {}
         self._saved = asyncio.Event()
-        self._asked_off_s = 0.0
+        self._heeded_s = 0.0
 
     async def run(self) -> Operation:
         """Returns the operation with its verdict. Raises Taken when somebody else runs it.
@@ -98,8 +98,10 @@ class Engine:
 
     def _turn(self) -> None:
         now_s = self._now_s()
-        self._heed_calling_off(now_s)
+        self._heed_others(now_s)
         step = next_step(self.operation.order, self.nodes, self.operation.ramp, now_s)
+        if step.ask and self._heed_holds():
+            step = next_step(self.operation.order, self.nodes, self.operation.ramp, now_s)
         self.doing, self.stage = step.doing, step.stage
         if step.doing is Doing.STOPPED:
             self.operation = replace(self.operation, stopped=step.why)
@@ -124,12 +126,22 @@ class Engine:
             elif now_s >= self._next_visit_s(node, now_s):
                 self._start(host, every_s)
 
-    def _heed_calling_off(self, now_s: float) -> None:
-        if now_s - self._asked_off_s >= CALLED_OFF_EVERY_S:
-            self._asked_off_s = now_s
+    def _heed_others(self, now_s: float) -> None:
+        """Heeds what others have put into the store: holds, and that it is called off."""
+        if now_s - self._heeded_s >= HEED_EVERY_S:
+            self._heeded_s = now_s
+            self._heed_holds()
             if self.operation.called_off or self._store.is_called_off(self.operation):
                 self.operation = replace(self.operation, called_off=True)
                 self._ask_nobody_more("called off")
+
+    def _heed_holds(self) -> bool:
+        """Leaves those out who wait and are on hold; returns whether there were any."""
+        holds = self._store.holds()
+        held = [host for host in holds.keys() & self.nodes.keys() if self.nodes[host].standing is Standing.WAITING]
+        for host in held:
+            self._step(host, holds[host].event)
+        return bool(held)
 
     def _ask_nobody_more(self, why: str) -> None:
         for host in self.operation.order:

@@ -84,12 +84,15 @@ def stop_words(nodes: Iterable[NodeState], ramp: Ramp) -> str:
 
 
 def next_step(order: Sequence[str], nodes: Mapping[str, NodeState], ramp: Ramp, now_s: float) -> Step:
-    """Returns what to do at `now_s` with `nodes`, to be asked in `order`; none of their times may lie in the future."""
-    states = [nodes[host] for host in order]
+    """Returns what to do at `now_s` with `nodes`, to be asked in `order`; none of their times may lie in the future.
+
+    Who is left out takes no place in a stage: those behind move up, so that the first stage is still asked first.
+    """
+    states = [nodes[host] for host in order if nodes[host].standing is not Standing.LEFT_OUT]
     waiting = [node.host for node in states if node.standing is Standing.WAITING]
     under_way = sum(node.standing in UNDER_WAY for node in states)
     sizes = stage_sizes(ramp, len(order))
-    asked = len(order) - len(waiting)
+    asked = len(states) - len(waiting)
     stage = _stage(asked, sizes, idle=under_way == 0)
     if not waiting:
         return Step(doing=Doing.WATCHING if under_way else Doing.OVER, stage=stage)

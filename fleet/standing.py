@@ -137,13 +137,19 @@ class Late(msgspec.Struct, frozen=True):
     """The time that the operation gives a node is over."""
 
 
+class Held(msgspec.Struct, frozen=True):
+    """No operation may take the node, and why."""
+
+    words: str
+
+
 class CalledOff(msgspec.Struct, frozen=True):
     """The operation asks nobody any more, and why."""
 
     words: str = "called off"
 
 
-Event = Called | Asked | NotSent | Answered | Denied | NoAnswer | Seen | Late | CalledOff
+Event = Called | Asked | NotSent | Answered | Denied | NoAnswer | Seen | Late | Held | CalledOff
 
 
 def step(node: NodeState, event: Event, to: Wanted, now_s: float) -> NodeState:
@@ -167,9 +173,10 @@ def step(node: NodeState, event: Event, to: Wanted, now_s: float) -> NodeState:
             return _seen(node, event, to, now_s)
         case Late():
             return _late(node, now_s)
-        case CalledOff():
+        case Held() | CalledOff():
+            words = event.words if isinstance(event, Held) else f"not asked: {event.words}"
             waits = node.standing is Standing.WAITING
-            return _stands(node, Standing.LEFT_OUT, f"not asked: {event.words}", now_s) if waits else node
+            return _stands(node, Standing.LEFT_OUT, words, now_s) if waits else node
 
 
 def _asked(node: NodeState, now_s: float, *, sending: bool) -> NodeState:

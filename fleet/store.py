@@ -22,7 +22,7 @@ import msgspec
 
 from contract.errors import HltmodeError, Surroundings
 from fleet.operation import Operation
-from fleet.standing import NodeState
+from fleet.standing import Held, NodeState, step
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS operations (id TEXT PRIMARY KEY, created_s REAL, over INTEGER, body BLOB) WITHOUT ROWID;
@@ -69,6 +69,16 @@ class Hold(msgspec.Struct, frozen=True):
     reason: str
     since_s: float
 
+    @property
+    def words(self) -> str:
+        """Who holds it and why."""
+        return f"{self.who}: {self.reason}"
+
+    @property
+    def event(self) -> Held:
+        """What it is for a node that waits in an operation."""
+        return Held(f"on hold: {self.words}")
+
 
 class Store:
     """The file at `path`; raises Surroundings when it can't be used."""
@@ -95,11 +105,13 @@ class Store:
         self._connection.close()
 
     def begin(self, operation: Operation, nodes: Iterable[NodeState], cursors: dict[str, int]) -> None:
-        """Puts a new operation there.
+        """Puts a new operation there; nodes that are on hold by now are left out.
 
-        Raises Taken when another one, neither over nor called off, has some of its nodes.
+        Raises Taken when another one, neither over nor called off, has some of its nodes, or when one has its id.
         """
         with self.transaction():
+            if self._read("SELECT 1 FROM operations WHERE id = ?", operation.id):
+                raise Taken(f"{operation.id}: there is an operation of that id; take another id")
             for other in self.operations(over=False):
                 if other.called_off:
                     continue
@@ -109,8 +121,13 @@ class Store:
                         f"{other.id} of {other.who or 'somebody'} has {len(both)} of these nodes ({some}); "
                         f"`hltmode fleet watch {other.id}` shows it, `cancel` ends it"
                     )
+            holds, now_s = self.holds(), time.time()
+            states = [
+                step(node, holds[node.host].event, operation.to, now_s) if node.host in holds else node
+                for node in nodes
+            ]
             self._put_operation(operation)
-            self._put_nodes(operation.id, nodes)
+            self._put_nodes(operation.id, states)
             self._put_cursors(operation.id, cursors)
         self._known[operation.id] = operation
 

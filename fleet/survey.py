@@ -45,7 +45,7 @@ def candidates(looks: Mapping[str, Look], known: Mapping[str, Place], holds: Map
             mode=mode_of(look),
             jobs=look.jobs if isinstance(look, NodeStatus) else None,
             cores=look.cores if isinstance(look, NodeStatus) else None,
-            held=f"{holds[host].who}: {holds[host].reason}" if host in holds else "",
+            held=holds[host].words if host in holds else "",
             certain=not isinstance(look, Old),
         )
         for host, look in looks.items()

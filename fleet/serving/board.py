@@ -74,7 +74,7 @@ class Board:
     def held(self, holds: Mapping[str, Hold]) -> None:
         """Takes in which nodes no operation may take."""
         for host, before in self._nodes.items():
-            words = f"{holds[host].who}: {holds[host].reason}" if host in holds else ""
+            words = holds[host].words if host in holds else ""
             if words != before.held:
                 self._nodes[host] = replace(before, held=words)
                 self._changed[host] = None

@@ -219,6 +219,26 @@ def test_held_nodes_are_shown_and_left_out(served: ServedFarm, healthy: Iterator
     assert "held" not in served.node(host)
 
 
+def test_a_node_that_is_held_before_its_turn_is_not_asked(served: ServedFarm, healthy: Iterator[str]) -> None:
+    first, late, canary, waiting = some(healthy, 4)
+    status, plan = served.post("/plans", {"to": "cloud", "hosts": [first, late]})
+    assert (status, plan["nodes"]) == (200, 2)
+    assert served.post("/holds", {"hosts": late, "reason": "new disk", "who": "Anna"})[0] == 200
+    assert served.post(f"/plans/{plan['id']}/begin", {})[0] == 201
+    order = {"to": "cloud", "hosts": [canary, waiting], "ramp": "1,100%", "pause_s": 600, "limit_s": 900}
+    status, begun = served.post("/operations", order)
+    assert status == 201, begun
+    wait_long("the first stage", lambda: served.operation(begun["id"])["doing"] == "pausing")
+    assert served.post("/holds", {"hosts": waiting, "reason": "new disk", "who": "Anna"})[0] == 200
+    for name, held in ((plan["id"], late), (begun["id"], waiting)):
+        over = served.wait_over(name)
+        assert (over["verdict"], over["counts"]) == ("partial", {"done": 1, "left out": 1})
+        words = [node["words"] for node in served.get(f"/operations/{name}")["nodes"] if node["host"] == held]
+        assert words == ["on hold: Anna: new disk"]
+        assert not served.truth()[held]["requests"]
+    assert served.post("/holds/release", {"hosts": [late, waiting]}) == (200, {"nodes": 2})
+
+
 def test_a_reader_that_comes_back_misses_nothing_or_is_told_to_reload(served: ServedFarm) -> None:
     host = served.hosts[-1]
 

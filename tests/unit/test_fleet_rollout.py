@@ -165,3 +165,16 @@ def test_all_good_is_said_only_when_all_are_good(standings: list[Standing], stop
     assert (found is Verdict.ALL_GOOD) == (not stopped and not called_off and set(standings) <= GOOD)
     if found is Verdict.GOING_ON:
         assert not set(standings) & BAD
+
+
+def test_who_is_left_out_takes_no_place_in_a_stage() -> None:
+    ramp = Ramp(stages=("1", "3", "100%"))
+    first, second, third = HOSTS[:3]
+    states = nodes({first: Standing.LEFT_OUT})
+    step = next_step(HOSTS, states, ramp, 1000.0)
+    assert (step.ask, step.stage) == ((second,), 0)
+    states = nodes({first: Standing.LEFT_OUT, second: Standing.SWITCHING, third: Standing.LEFT_OUT})
+    assert next_step(HOSTS, states, ramp, 1000.0).ask == ()  # the first stage is not over
+    states = nodes({first: Standing.LEFT_OUT, second: Standing.DONE, third: Standing.LEFT_OUT})
+    step = next_step(HOSTS, states, ramp, 1000.0)
+    assert (step.ask, step.stage) == (tuple(HOSTS[3:5]), 1)

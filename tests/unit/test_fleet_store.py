@@ -61,6 +61,20 @@ def test_nodes_belong_to_one_operation_at_a_time(tmp_path: Path) -> None:
     store.close()
 
 
+def test_what_is_held_by_the_time_it_begins_is_left_out_and_an_id_is_one_operation(tmp_path: Path) -> None:
+    store = Store(tmp_path / "fleet.sqlite")
+    order = operation("fu-1", "fu-2")
+    store.hold(["fu-2", "fu-9"], "ben", "new disk")
+    store.begin(order, waiting(order), {})
+    nodes = store.nodes(order)
+    assert nodes["fu-1"].standing is Standing.WAITING
+    assert (nodes["fu-2"].standing, nodes["fu-2"].words) == (Standing.LEFT_OUT, "on hold: ben: new disk")
+    other = operation("fu-3", name=order.id)
+    with pytest.raises(Taken, match="take another id"):
+        store.begin(other, waiting(other), {})
+    store.close()
+
+
 def test_an_operation_is_run_once_even_in_one_process(tmp_path: Path) -> None:
     store, other = Store(tmp_path / "fleet.sqlite"), Store(tmp_path / "fleet.sqlite")
     first, second = operation("fu-1"), operation("fu-2")

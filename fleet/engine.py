@@ -16,7 +16,7 @@ from fleet import standing
 from fleet.client import Client, NodeStatus, Old
 from fleet.journal_lines import JournalLine, told
 from fleet.operation import Operation
-from fleet.rollout import Doing, next_step, verdict
+from fleet.rollout import Doing, Step, next_step, verdict
 from fleet.standing import (
     ENDED,
     UNDER_WAY,
@@ -99,9 +99,7 @@ class Engine:
     def _turn(self) -> None:
         now_s = self._now_s()
         self._heed_others(now_s)
-        step = next_step(self.operation.order, self.nodes, self.operation.ramp, now_s)
-        if step.ask and self._heed_holds():
-            step = next_step(self.operation.order, self.nodes, self.operation.ramp, now_s)
+        step = self._what_now(now_s)
         self.doing, self.stage = step.doing, step.stage
         if step.doing is Doing.STOPPED:
             self.operation = replace(self.operation, stopped=step.why)
@@ -125,6 +123,13 @@ class Engine:
                 self._step(host, Late())
             elif now_s >= self._next_visit_s(node, now_s):
                 self._start(host, every_s)
+
+    def _what_now(self, now_s: float) -> Step:
+        """Returns whom to ask; none of them is on hold at this moment."""
+        found = next_step(self.operation.order, self.nodes, self.operation.ramp, now_s)
+        if found.ask and self._heed_holds():
+            found = next_step(self.operation.order, self.nodes, self.operation.ramp, now_s)
+        return found
 
     def _heed_others(self, now_s: float) -> None:
         """Heeds what others have put into the store: holds, and that it is called off."""

@@ -22,7 +22,8 @@ LIMITS_S = {Wanted.CLOUD: 240.0, Wanted.HLT: 120.0}  # what known callers wait (
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """What was ordered. Times are Unix seconds; each node has `limit_s` from the moment it is asked.
 
-    `order` is who is asked after whom. `verdict` is there once it is over.
+    `order` is who is asked after whom, `not_asked` who else was named, where that matters to whoever orders it once
+    more. `verdict` is there once it is over.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     hurry: bool = False
     deadline_s: float | None = None
     of: str = ""  # the operation that this one undoes or repeats
+    not_asked: tuple[str, ...] = ()
     called_off: bool = False
     stopped: str = ""  # why it asks nobody any more, when too many were bad
     verdict: Verdict | None = None

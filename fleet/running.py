@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Final, TypeVar
 
@@ -28,7 +28,7 @@ from fleet.rollout import EXIT_CODES, Verdict
 from fleet.standing import Standing
 from fleet.store import Store
 from fleet.tables import new_console, show_plan, show_result
-from fleet.view import View
+from fleet.view import View, node_event
 
 Result = TypeVar("Result")
 SAID_EVERY_S: Final = 5.0
@@ -40,7 +40,7 @@ def order_all(hosts: Sequence[str], farm: Farm, to: Wanted, order: Order, *, as_
         found = watching(lambda tell: ordered(farm, store, hosts, to, order, of=of, tell=tell))
         operation = found.begin(store)
         if as_json:
-            click.echo(json.dumps(begun(operation)))
+            click.echo(json.dumps(begun(operation, found.plan.left_out)))
         else:
             show_plan(new_console(), found.plan)
         run_operation(store, operation, farm, found.earlier_s, as_json=as_json)
@@ -64,10 +64,10 @@ def again(operation: Operation, hosts: Sequence[str], to: Wanted, farm: Farm, or
     order_all(hosts, farm, to, order, as_json=as_json, of=operation.id)
 
 
-def begun(operation: Operation) -> dict[str, object]:
-    """Returns the first event of an operation."""
+def begun(operation: Operation, left_out: Mapping[str, str]) -> dict[str, object]:
+    """Returns the first event of an operation; `left_out` is who was named and is not asked, and why."""
     words = {name: getattr(operation, name) for name in ("id", "to", "who", "reason", "of", "created_s", "limit_s")}
-    return {"event": "begun", **words, "nodes": len(operation.order)}
+    return {"event": "begun", **words, "nodes": len(operation.order), "left_out": dict(left_out)}
 
 
 def run_operation(
@@ -103,6 +103,14 @@ def look_on(store: Store, operation: Operation, *, as_json: bool) -> None:
         operation = asyncio.run(Onlooker(store, operation, view.tell).run())
     if not operation.over:
         click.echo(f"{operation.id}: nobody runs it any more; `hltmode fleet watch {operation.id}` does", err=True)
+    end(store, operation, as_json=as_json)
+
+
+def look_back(store: Store, operation: Operation, *, as_json: bool) -> None:
+    """Shows an operation that is over, and ends with its exit code."""
+    if as_json:
+        for node in store.nodes(operation).values():
+            click.echo(json.dumps(node_event(node)))
     end(store, operation, as_json=as_json)
 
 

@@ -21,7 +21,7 @@ from fleet.options import (
     resume_option,
 )
 from fleet.order import Order
-from fleet.running import again, end, look_on, order_all, run_operation, show_all
+from fleet.running import again, look_back, look_on, order_all, run_operation, show_all
 from fleet.standing import Standing
 from fleet.store import Store
 from fleet.targets import Which, chosen, of_hosts
@@ -97,7 +97,7 @@ def _come_back(operation: str, farm: Farm, *, as_json: bool) -> None:
     with closing(Store(farm.store)) as store:
         found = store.operation(operation)
         if found.over:
-            end(store, found, as_json=as_json)
+            look_back(store, found, as_json=as_json)
         if store.runs(found):
             look_on(store, found, as_json=as_json)
         run_operation(store, found, farm, as_json=as_json)

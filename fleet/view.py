@@ -97,7 +97,7 @@ class View:
         for host, node in engine.nodes.items():
             if self._told.get(host) != node:
                 self._told[host] = node
-                _say({"event": "node", **msgspec.to_builtins(node)})
+                _say(node_event(node))
         if time.monotonic() - self._said_s < SAID_EVERY_S:
             return
         self._said_s = time.monotonic()
@@ -115,6 +115,11 @@ class View:
                 "left_s": moment.left_s,
             }
         )
+
+
+def node_event(node: NodeState) -> dict[str, object]:
+    """Returns what is told of a node that has changed."""
+    return {"event": "node", **msgspec.to_builtins(node)}
 
 
 def _say(event: dict[str, object]) -> None:

@@ -18,6 +18,7 @@ from fleet.order import BadOrder, Order
 from fleet.plan import Plan
 from fleet.rollout import Ramp
 from fleet.serving.forms import LeftOut, OrderForm, PlanView, StageView
+from fleet.store import NEWEST
 
 NOT_HERE: Final = re.compile(r"[@*?:]")
 
@@ -44,8 +45,22 @@ def check(form: OrderForm) -> None:
         raise BadOrder("count or percent, not both")
     if sum((form.to is not None, bool(form.undo), bool(form.retry))) != 1:
         raise BadOrder("one of to (cloud or HLT), undo and retry is wanted")
+    if form.id == NEWEST:
+        raise BadOrder(f"id: {NEWEST} is the newest operation, whichever that is; take another id")
     if (form.undo or form.retry) and (form.hosts or form.appliances):
         raise BadOrder("hosts and appliances go with to; undo and retry take the operation's own nodes")
+
+
+def is_same(form: OrderForm, hosts: Iterable[str], earlier: Operation | None, there: Operation) -> bool:
+    """Returns whether `there` is what the form orders, which names `hosts`, or `earlier` to undo or retry it."""
+    if earlier is None:
+        return not there.of and there.to is form.to and set(hosts) == {*there.order, *there.not_asked}
+    return there.of == earlier.id and there.to is way_of(form, earlier)
+
+
+def way_of(form: OrderForm, earlier: Operation) -> Wanted:
+    """Returns where nodes go that undo or retry `earlier`."""
+    return opposite(earlier.to) if form.undo else earlier.to
 
 
 def order_of(form: OrderForm, to: Wanted, remote: str) -> Order:

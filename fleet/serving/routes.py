@@ -66,7 +66,7 @@ ROUTES: Final = (
           {201: forms.OperationView}, (*TO_WRITE, 409, 410), body=forms.BeginForm, acts=True),
     Route("GET", "/operations", "operations", "The newest operations, newest first.",
           {200: tuple[forms.OperationView, ...]}, (400,),
-          query=(Parameter("limit", "How many at most; 30 if it is not given, 500 at most."),)),
+          query=(Parameter("limit", "How many at most; 30 if it is not given, 100 at most."),)),
     Route("POST", "/operations", "order", "Begins an operation: exclude, include, undo or retry.",
           {201: forms.OperationView, 200: forms.OperationView}, AN_ORDER, body=forms.OrderForm, acts=True),
     Route("GET", "/operations/{id}", "operation", "An operation with every node's standing; last is the newest.",

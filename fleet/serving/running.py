@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S: Final = 1.0
 AGAIN_S: Final = 10.0
 KEPT: Final = 30
-LONGEST_HISTORY: Final = 500
+LONGEST_HISTORY: Final = 100  # of 1500 nodes each: 2 s to read, once
 SERVER, OTHER, NOBODY = "server", "other", "nobody"
 
 
@@ -55,17 +55,20 @@ class Running:
         self._see = see
         self._live: dict[str, Live] = {}
         self._over: dict[str, OperationView] = {}
+        self._earlier: dict[str, OperationView] = {}  # that are over too, and that somebody has asked for
         self._changed: dict[str, None] = {}
         self._version = -1
+        self._reading = asyncio.Semaphore()  # everybody may ask: one reads, the others wait for their turn
 
     async def run(self) -> None:
         """Goes on until it is cancelled; then lets go of what it runs, for the next server."""
         self._over = {name: self._view_of(name) for name, over in self._store.ids()[-KEPT:] if over}
         try:
-            while True:
-                self.look()
-                await self._learn()
-                await asyncio.sleep(LOOK_EVERY_S)
+            async with asyncio.TaskGroup() as parts:
+                parts.create_task(self._learning())
+                while True:
+                    self.look()
+                    await asyncio.sleep(LOOK_EVERY_S)
         finally:
             tasks = [live.task for live in self._live.values() if live.task]
             for task in tasks:
@@ -119,7 +122,8 @@ class Running:
 
     async def history(self, most: int) -> tuple[OperationView, ...]:
         """Returns the newest operations, newest first."""
-        found = await asyncio.to_thread(self._history, min(most, LONGEST_HISTORY))
+        async with self._reading:
+            found = await asyncio.to_thread(self._history, min(most, LONGEST_HISTORY))
         return tuple(self._live_view(view.id) if view.id in self._live else view for view in found)
 
     def detail(self, operation: Operation) -> tuple[OperationView, tuple[NodeState, ...]]:
@@ -152,11 +156,13 @@ class Running:
         live.operation, live.nodes = operation, dict(nodes)
         self._changed[operation.id] = None
 
-    async def _learn(self) -> None:
+    async def _learning(self) -> None:
         """Looks up how long nodes took before, in another thread: earlier operations are many to read."""
-        for live in [live for live in self._live.values() if live.earlier_s is None]:
-            live.earlier_s = await asyncio.to_thread(self._earlier_s, live.operation)
-            self._changed[live.operation.id] = None
+        while True:
+            for live in [live for live in self._live.values() if live.earlier_s is None]:
+                live.earlier_s = await asyncio.to_thread(self._earlier_s, live.operation)
+                self._changed[live.operation.id] = None
+            await asyncio.sleep(LOOK_EVERY_S)
 
     def _earlier_s(self, operation: Operation) -> list[float]:
         with closing(Store(self._store.path)) as store:
@@ -165,10 +171,14 @@ class Running:
     def _history(self, most: int) -> list[OperationView]:
         """Reads them in another thread, with a connection of its own: they may be many."""
         with closing(Store(self._store.path)) as store:
-            return [
-                self._over.get(name) or self._read(store, store.operation(name))
+            found = [
+                self._over.get(name) or self._earlier.get(name) or self._read(store, store.operation(name))
                 for name, _ in reversed(store.ids()[-most:])
             ]
+        self._earlier |= {view.id: view for view in found if view.verdict is not None}
+        while len(self._earlier) > LONGEST_HISTORY:
+            del self._earlier[next(iter(self._earlier))]
+        return found
 
     def _close(self, name: str) -> None:
         """Puts an operation that is over with the others."""

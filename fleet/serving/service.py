@@ -7,7 +7,9 @@ import logging
 import secrets
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
@@ -26,18 +28,18 @@ from fleet.serving.board import MODE_VIEWS, Board
 from fleet.serving.events import Events
 from fleet.serving.forms import BeginForm, FarmView, Holder, OrderForm, PlanView
 from fleet.serving.looking import Looking
-from fleet.serving.orders import check, hosts_of, opposite, order_of, plan_view
+from fleet.serving.orders import check, hosts_of, is_same, order_of, plan_view, way_of
 from fleet.serving.progress import switchovers
 from fleet.serving.running import Running
 from fleet.standing import NodeState
-from fleet.store import NoSuchOperation, Store, Taken
+from fleet.store import NEWEST, NoSuchOperation, Store, Taken
 
 log = logging.getLogger(__name__)
 
 TELL_EVERY_S: Final = 0.5
 PLAN_LASTS_S: Final = 300.0
 MOST_PLANS: Final = 64
-PLANS_AT_ONCE: Final = 2
+PLANS_AT_ONCE: Final = 2  # in threads of their own, so that whoever only looks on can't have them wait
 RECALLED: Final = 5
 
 
@@ -76,7 +78,7 @@ class Service:
         self.running = Running(store, actors, self._see)
         self._looking = Looking(lookers, farm.places, every_s, self._look, self._others_look)
         self._plans: dict[str, Made] = {}
-        self._planning = asyncio.Semaphore(PLANS_AT_ONCE)
+        self._planners = ThreadPoolExecutor(PLANS_AT_ONCE, "planner")
         self._beginning = asyncio.Lock()
         self._news = asyncio.Event()
 
@@ -172,12 +174,12 @@ class Service:
     async def order(self, form: OrderForm, remote: str) -> tuple[Operation, bool]:
         """Begins an operation; returns it, and whether it is new. The same id again is the same operation."""
         if form.id and (there := self._there(form.id)) is not None:
-            return _same(there, form), False
+            return self._same(there, form), False
         found = await self._ordered(form, remote)
         async with self._beginning:
             if form.id:
                 if (there := self._there(form.id)) is not None:
-                    return _same(there, form), False
+                    return self._same(there, form), False
                 found.operation = replace(found.operation, id=form.id)
             return self._begin(found, remote), True
 
@@ -213,8 +215,8 @@ class Service:
     async def _ordered(self, form: OrderForm, remote: str) -> Ordered:
         farm, hosts, to, of = self._meant(form)
         order = order_of(form, to, remote)
-        async with self._planning:
-            return await asyncio.to_thread(_look_and_order, farm, hosts, to, order, of)
+        work = partial(_look_and_order, farm, hosts, to, order, of)
+        return await asyncio.get_running_loop().run_in_executor(self._planners, work)
 
     def _meant(self, form: OrderForm) -> tuple[Farm, list[str], Wanted, str]:
         """Returns the nodes that are meant, where they go, and the operation that this one comes from."""
@@ -222,14 +224,28 @@ class Service:
         if form.to is not None:
             return self.farm, hosts_of(form.hosts, form.appliances, self.farm.places), form.to, ""
         earlier = self.store.operation(form.undo or form.retry)
-        pick, to = (changed, opposite(earlier.to)) if form.undo else (missed, earlier.to)
-        hosts = pick(self.store.nodes(earlier))
+        hosts = (changed if form.undo else missed)(self.store.nodes(earlier))
         if not hosts:
             raise BadHosts(f"{earlier.id}: there is no such node in it")
         farm = self.farm._replace(places={host: earlier.places[host] for host in hosts})
-        return farm, hosts, to, earlier.id
+        return farm, hosts, way_of(form, earlier), earlier.id
+
+    def _same(self, there: Operation, form: OrderForm) -> Operation:
+        """Returns the operation that has the id of an order. Raises OtherOrder when that was another order."""
+        check(form)
+        hosts, earlier = [], None
+        if form.to is not None:
+            hosts = hosts_of(form.hosts, form.appliances, self.farm.places)
+        else:
+            asked = form.undo or form.retry  # the newest is itself by now
+            earlier = self.store.operation(there.of if asked == NEWEST and there.of else asked)
+        if not is_same(form, hosts, earlier, there):
+            words = f"another order, of {len(there.order)} nodes to {there.to.value}"
+            raise OtherOrder(f"{there.id}: that id belongs to {words}; take another id")
+        return there
 
     def _begin(self, found: Ordered, remote: str) -> Operation:
+        found.operation = replace(found.operation, not_asked=tuple(found.plan.left_out))
         self.store.serve(found.operation.id)
         try:
             operation = found.begin(self.store)
@@ -244,7 +260,7 @@ class Service:
 
     def _there(self, name: str) -> Operation | None:
         try:
-            return None if name == "last" else self.store.operation(name)
+            return None if name == NEWEST else self.store.operation(name)
         except NoSuchOperation:
             return None
 
@@ -267,10 +283,3 @@ def _look_and_order(farm: Farm, hosts: Sequence[str], to: Wanted, order: Order, 
     """Looks at the nodes and plans, in a thread of its own: earlier operations are many to read."""
     with closing(Store(farm.store)) as store:
         return asyncio.run(ordered(farm, store, hosts, to, order, of=of, tell=lambda _n: None))
-
-
-def _same(there: Operation, form: OrderForm) -> Operation:
-    """Returns the operation that has the id of an order. Raises OtherOrder when that was another order."""
-    if form.to is not None and there.to is not form.to:
-        raise OtherOrder(f"{there.id}: that id belongs to an operation that goes to {there.to.value}; take another id")
-    return there

@@ -133,7 +133,11 @@ def test_held_nodes_are_left_alone_and_a_plan_asks_nobody(fleet: Fleet) -> None:
     assert "on hold: anna: new disk: fu-2" in shown.stdout
     assert "2 of each appliance are kept in HLT" in shown.stdout
     assert all(not node.requests() for node in fleet.nodes.values())
-    code, counts, _ = fleet.classes("exclude", "fu-[1-2]", *LIMIT)
-    assert (code, counts) == (0, {"done": 1})
+    done = fleet.run("exclude", "fu-[1-2]", *LIMIT, "--json")
+    begun, *_, over = map(json.loads, done.stdout.splitlines())
+    assert (done.returncode, over["nodes"], begun["nodes"]) == (0, {"done": 1}, 1)
+    assert begun["left_out"] == {"fu-2": "on hold: anna: new disk"}
+    code, _, last = fleet.classes("watch", "last")  # it is over: its nodes are told all the same
+    assert (code, last) == (0, {"fu-1": "done"})
     wait_for("the held node is in HLT", lambda: fleet.nodes["fu-2"].mode is Mode.HLT)
     assert "1 released" in fleet.run("release", "fu-2").stdout

@@ -142,6 +142,29 @@ def test_the_same_id_again_is_the_same_operation(served: ServedFarm, healthy: It
     assert served.wait_over("gap-7")["verdict"] == "all good"
 
 
+def test_an_id_with_another_order_is_refused(served: ServedFarm, healthy: Iterator[str]) -> None:
+    one, two, held = some(healthy, 3)
+    assert served.post("/holds", {"hosts": held, "reason": "new disk"})[0] == 200
+    order = {"to": "cloud", "hosts": [one, held], "id": "gap-8"}
+    assert served.post("/operations", order)[0] == 201
+    assert served.post("/operations", order)[0] == 200  # who is left out was named too
+    assert served.wait_over("gap-8")["verdict"] == "all good"
+    undo = {"undo": "last", "id": "gap-8-back"}
+    assert served.post("/operations", undo)[0] == 201
+    for again in (undo, {**undo, "undo": "gap-8"}):
+        assert served.post("/operations", again)[0] == 200
+    assert served.wait_over("gap-8-back")["verdict"] == "all good"
+    for other in (
+        {**order, "hosts": one}, {**order, "hosts": [one, two]}, {**order, "hosts": [two, held]},
+        {**undo, "undo": "gap-8-back"}, {"retry": "gap-8", "id": "gap-8-back"}, {**undo, "id": "gap-8"},
+        {**order, "to": "HLT", "id": "gap-8-back"},
+    ):  # fmt: skip
+        status, refused = served.post("/operations", other)
+        assert (status, "belongs to another order" in refused["error"]) == (409, True), (other, refused)
+    assert not served.truth()[two]["requests"]
+    assert served.post("/holds/release", {"hosts": held})[0] == 200
+
+
 def test_nodes_that_refuse_or_are_dead_end_so_and_can_be_retried(served: ServedFarm) -> None:
     bad = [host for host, told in served.truth().items() if told["fault"] in ("dead", "refuses")]
     order = {"to": "cloud", "hosts": bad, "limit_s": 3, "stop_share": 1}
@@ -305,6 +328,7 @@ ORDER: dict[str, Any] = {"to": "cloud", "hosts": "fu-c2f01-01-01"}
         ({**ORDER, "to": "HLT", "keep": 1}, 400, "go with the way to the cloud only"),
         ({**ORDER, "id": "no good"}, 400, "matching regex"),
         ({**ORDER, "undo": "last"}, 400, "one of to"),
+        ({**ORDER, "id": "last"}, 400, "id: last is the newest operation"),
         ({"undo": "op-none"}, 404, "op-none: no such operation"),
         ({"retry": "op-none"}, 404, "op-none: no such operation"),
         ({"undo": "op-none", "hosts": "fu-1"}, 400, "hosts and appliances go with to"),

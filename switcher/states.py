@@ -61,6 +61,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     errors:   failures in a row of what is being tried
     trouble:  the last of them, in words
     stop_due: a stop is to be asked again at the next chance
+    retried:  the last stop that was due was the repeat of one that failed
     waiting:  the newest run that was refused or left, to be joined on return if it still goes on
     switch:   the request of the journey under way
     overdue:  the deadline of that request has passed
@@ -77,6 +78,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     errors: int = 0
     trouble: str = ""
     stop_due: bool = False
+    retried: bool = False
     runs: tuple[Run, ...] = ()
     waiting: RunRef | None = None
     switch: Request | None = None

@@ -21,11 +21,10 @@ from switcher.states import Position, State, Told, Verb
 
 
 def enter_hlt(state: State) -> Step:
-    """At rest in HLT; the run that waited is asked about, once it is certain that no VM runs."""
+    """At rest in HLT; the run that waited is asked about."""
     state = replace(state, position=Position.HLT, wanted=Wanted.HLT, cleared=False, errors=0, trouble="")
     state, ended = end_switch(state, "done")
-    state, asked = ignite(state, Verb.STATUS) if state.unproven else (state, ())
-    return state, (*ended, *asked, *look_at_waiting(state))
+    return state, (*ended, *look_at_waiting(state))
 
 
 def enter_draining(state: State) -> Step:
@@ -59,9 +58,8 @@ def enter_cloud(state: State) -> Step:
 
 def enter_stopping_vms(state: State) -> Step:
     """From here on VMs are asked to stop until they are proven down."""
-    state = replace(
-        state, position=Position.STOPPING_VMS, vms=Vms.STOPPING, unproven=False, errors=0, trouble="", stop_due=False
-    )
+    state = replace(state, position=Position.STOPPING_VMS, vms=Vms.STOPPING, unproven=False, errors=0, trouble="")
+    state = replace(state, stop_due=False, retried=False)
     return ignite_stop(state)
 
 

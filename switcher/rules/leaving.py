@@ -33,16 +33,22 @@ from switcher.states import State, Told, Verb
 
 
 def draining_igniter_said(state: State, event: IgniterSaid) -> Step:
-    """A cloud tool that works clears the way: the jobs are told to end. One that doesn't refuses the switch."""
+    """A cloud tool that works clears the way: the jobs are told to end. One that doesn't refuses the switch.
+
+    Where HLT is wanted again meanwhile, the answer says whether there are VMs to be stopped first.
+    """
     state = replace(state, asked=None)
     if state.cleared:
         return state, ()
     if event.verb is not Verb.STATUS:
         return ignite(state, Verb.STATUS)
     state = replace(state, unproven=False)
+    if event.said is not Said.ERROR:
+        state = replace(state, vms=Vms.UP if event.said is Said.RUNNING else Vms.DOWN)
+    if state.wanted is Wanted.HLT:
+        return enter_return(state)
     if event.said is Said.ERROR:
         return _refuse_switch(state, f"the cloud tool says: {event.why}")
-    state = replace(state, vms=Vms.UP if event.said is Said.RUNNING else Vms.DOWN)
     replies = (Reply(Answer(id=state.switch.id, verdict=Verdict.ACCEPTED)),) if state.switch else ()
     state, more = clear_the_way(state)
     return state, (*replies, *more)

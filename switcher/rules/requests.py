@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from contract.modes import Wanted
+from contract.modes import Vms, Wanted
 from contract.request import Answer, Request, Verdict
 from switcher.events import (
     Effect,
@@ -81,7 +81,11 @@ def _remember(state: State, answer: Answer) -> State:
 
 
 def under_check(state: State) -> bool:
-    """Returns whether nothing has been touched yet: the cloud tool is still being asked whether it works."""
+    """Returns whether the way to the cloud hangs on the cloud tool's answer: nothing has been touched yet."""
+    return state.wanted is Wanted.CLOUD and _unanswered(state)
+
+
+def _unanswered(state: State) -> bool:
     return state.position is Position.DRAINING and not state.cleared
 
 
@@ -91,8 +95,11 @@ def _turned(state: State) -> Step:
     if state.position is Position.HLT:
         return enter_draining(state)
     if state.position is Position.DRAINING:
-        if under_check(state):
-            return enter_return(state)
+        if _unanswered(state):
+            # After a start the answer under way says whether VMs run, and with that the way back: a node on which they
+            # were never proven down is not in HLT yet, and one without a cloud tool could never prove it by a stop.
+            unknown = state.unproven and state.vms is Vms.DOWN
+            return (state, ()) if leaving or unknown else enter_return(state)
         return tell(state) if leaving else (state, ())
     if state.position is Position.CLOUD:
         return enter_stopping_vms(state)

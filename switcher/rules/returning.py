@@ -30,10 +30,14 @@ def stopping_igniter_said(state: State, event: IgniterSaid) -> Step:
     if event.verb is Verb.START:
         return ignite_stop(state)
     if event.verb is Verb.STOP:
-        state = replace(state, trouble=f"cloud tool stop: {event.why}" if event.said is Said.ERROR else "")
+        failed = event.said is Said.ERROR
+        # One that failed is repeated once, unless the VMs are down all the same; then not before STOP_AGAIN rings.
+        repeat = failed and not state.retried
+        trouble = f"cloud tool stop: {event.why}" if failed else ""
+        state = replace(state, trouble=trouble, stop_due=state.stop_due or repeat, retried=repeat)
         return ignite(state, Verb.STATUS)
     if event.said is Said.NOT_RUNNING:
-        state = replace(state, vms=Vms.DOWN, errors=0, trouble="")
+        state = replace(state, vms=Vms.DOWN, errors=0, trouble="", stop_due=False, retried=False)
         # On the way to the cloud nothing is taken for granted: somebody may have moved tokens meanwhile.
         return enter_taking_back(state) if state.wanted is Wanted.HLT else clear_the_way(state)
     if event.said is Said.ERROR:

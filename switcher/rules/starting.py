@@ -50,7 +50,8 @@ def _carry_on(state: State, event: Started) -> Step:
     if event.rebooted:
         # VMs may have come up by themselves. No job has.
         state = replace(state, unproven=True)
-        return enter_draining(state) if state.wanted is Wanted.CLOUD else enter_stopping_vms(state)
+        unanswered = state.position is Position.DRAINING and not state.cleared
+        return enter_draining(state) if unanswered or state.wanted is Wanted.CLOUD else enter_stopping_vms(state)
     if state.position is Position.TAKING_BACK:
         return enter_taking_back(state)
     if state.position is Position.DRAINING and not state.cleared:

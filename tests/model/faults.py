@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from contract.modes import Vms, Wanted
 from switcher.events import (
+    Ask,
     Effect,
     EndSwitch,
     Event,
@@ -34,7 +35,15 @@ from switcher.events import (
 )
 from switcher.machine import TABLE, Rule
 from switcher.rules.anywhere import work_ended
-from switcher.rules.entering import enter_cloud, enter_handing_over, enter_hlt, enter_taking_back, tell
+from switcher.rules.entering import (
+    enter_cloud,
+    enter_handing_over,
+    enter_hlt,
+    enter_return,
+    enter_taking_back,
+    tell,
+)
+from switcher.rules.requests import on_request
 from switcher.states import Position, Run, State, Verb
 
 Bend = Callable[[Rule], Rule]
@@ -227,7 +236,25 @@ def _believes_what_fails(state: State, event: Event) -> Step | None:
     return None
 
 
+def _comes_back_unproven(state: State, event: Event) -> Step | None:
+    if isinstance(event, Requested) and event.request.to is not state.wanted and state.unproven and not state.cleared:
+        turned, effects = on_request(state, event)
+        if turned.wanted is Wanted.HLT:
+            back, moves = enter_return(turned)
+            return back, (*effects, *moves)
+    return None
+
+
+def _goes_where_the_vms_are(state: State, event: Event) -> Step | None:
+    running = isinstance(event, IgniterSaid) and event.said is Said.RUNNING and not state.cleared
+    if running and state.wanted is Wanted.HLT:
+        return replace(state, asked=None, vms=Vms.UP), (Ask(Wanted.CLOUD, "switcher", "VMs were found running"),)
+    return None
+
+
 FOUND: Final = (
+    Fault("an include leads to HLT with VMs unproven", "1", Requested, (DRAINING,), _instead(_comes_back_unproven)),
+    Fault("VMs that were found outweigh an include", "2", IgniterSaid, (DRAINING,), _instead(_goes_where_the_vms_are)),
     Fault("VMs start with a token outside", "1", IgniterSaid, (STOPPING,), _instead(_starts_at_once)),
     Fault("VMs that were seen are forgotten", "1", IgniterSaid, (HLT,), _instead(_believes_what_fails)),
     Fault(

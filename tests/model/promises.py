@@ -2,8 +2,10 @@
 
 Each answer is the number of a broken promise and what broke it, or None.
 
-1. A core is never owned twice.                  `world`: jobs and virtual machines; `tests.model.shell`: each `start`
-2. The last accepted request wins.               `step`: wanted; `state`: repeated ids; `shell`: old moves by hand
+1. A core is never owned twice.                  `world`: jobs and virtual machines; `tests.model.shell`: each `start`;
+                                                 `step`: the way into HLT
+2. The last accepted request wins.               `step`: wanted; `state`: repeated ids; `shell`: old moves by hand, and
+                                                 what the switcher asks of itself
 3. No request is lost.                           `step`: remembered and answered
 4. Mode file and journal.                        `world`: the mode file; `step`: records
 5. Tokens come back.                             `world`: none is left where it does not belong
@@ -49,7 +51,7 @@ STUCK_CLOCK: Final = CLOCK_OF[Timer.STUCK]
 
 def step(before: State, event: Event, after: State, effects: tuple[Effect, ...]) -> str | None:
     """Returns the promise that a step of the machine breaks, None when it breaks none."""
-    for question in (_asks_once, _wanted, _remembered, _answered, _journal, _bells, _ends):
+    for question in (_asks_once, _proven, _wanted, _remembered, _answered, _journal, _bells, _ends):
         broken = question(before, event, after, effects)
         if broken is not None:
             return broken
@@ -64,6 +66,11 @@ def state(at: State) -> str | None:
 def _asks_once(_before: State, _event: Event, _after: State, effects: tuple[Effect, ...]) -> str | None:
     asked = sum(isinstance(effect, Ignite) for effect in effects)
     return "the cloud tool is asked twice at once" if asked > 1 else None
+
+
+def _proven(before: State, _event: Event, after: State, _effects: tuple[Effect, ...]) -> str | None:
+    came = after.position is Position.HLT and before.position is not Position.HLT
+    return "1: HLT is entered before the cloud tool has said that no VM runs" if came and after.unproven else None
 
 
 def _shape(after: State) -> str | None:

@@ -57,6 +57,7 @@ ASKED: Final = {
     for hand in (0, 1)
 }
 BY_HAND: Final = (ASKED[1], ASKED[3])
+BY_ITSELF: Final = (ASKED[0], ASKED[2])
 WORK_ENDED: Final = {run: WorkEnded(run) for run in RUNS}
 
 
@@ -106,7 +107,7 @@ class Shell:
 
     def killed(self, world: World) -> list[World]:
         """Returns the worlds in which the daemon was killed; a call of the cloud tool may have done its work or not."""
-        after = world._replace(life=KILLED, work=0, seen=0, clocks=0, call=0, checks=0)
+        after = world._replace(life=KILLED, work=0, seen=0, clocks=0, call=0, checks=0, newer=False)
         verb = CALLS[world.call]
         if verb is Verb.START and not world.vms:
             return [after, after._replace(vms=True)]
@@ -129,9 +130,13 @@ class Shell:
 
     def _stepped(self, world: World, event: Event) -> tuple[World, tuple[Order, ...], str | None]:
         """Returns the world with the new state on disk, what was ordered, and the promise that is broken by that."""
+        before = self.heart.states[world.heart]
         number, ordered, broken = self.heart.step(world.heart, event)
-        if number != world.heart:
-            world = world._replace(heart=number)
+        after = self.heart.states[number]
+        accepted = type(event) is Requested and event not in BY_ITSELF and after.wanted is not before.wanted
+        newer = after.unproven and (world.newer or accepted)
+        if number != world.heart or newer is not world.newer:
+            world = world._replace(heart=number, newer=newer)
         if event in BY_HAND:
             world = world._replace(hand=False)
         if type(event) is Started and not (ordered and ordered[0][0] == orders.PUBLISH):
@@ -213,6 +218,8 @@ class Shell:
     def _asked(self, world: World, which: int) -> tuple[World, tuple[Event, ...], str | None]:
         stale = which & 1 and not world.hand
         broken = "2: core tokens moved by hand before the last request ask again" if stale else None
+        if world.newer and ASKED[which] in BY_ITSELF:
+            broken = "2: the switcher itself undoes a request that is newer than its start"
         return world, (ASKED[which],), broken
 
     def _called(self, world: World, which: int) -> str | None:

@@ -6,7 +6,7 @@ is in memory: the shell writes it before anything else happens.
 
 on disk      heart, published, in_cloud, dirs, ends, files, told
 outside      bu, vms, jobs, hand, lost
-in memory    life, work, seen, clocks, call, checks: gone when the daemon is killed
+in memory    life, work, seen, clocks, call, checks, newer: gone when the daemon is killed
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class World(NamedTuple):
     files:     command files, oldest first
     hand:      a core token was moved by hand and nobody has acted on it yet
     lost:      runs whose directory was deleted while they were at work
+    newer:     since the daemon started a request was accepted, and the machine still has unproven facts of the start
     """
 
     heart: int
@@ -75,6 +76,7 @@ class World(NamedTuple):
     files: tuple[str, ...] = ()
     hand: bool = False
     lost: int = 0
+    newer: bool = False
 
 
 def with_run(both: tuple[int, int], run: int, value: int) -> tuple[int, int]:

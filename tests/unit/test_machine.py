@@ -64,6 +64,7 @@ STATUS_UP = IgniterSaid(Verb.STATUS, Said.RUNNING)
 STATUS_ERROR = IgniterSaid(Verb.STATUS, Said.ERROR, "exit 66")
 STARTED = IgniterSaid(Verb.START, Said.DONE)
 STOPPED = IgniterSaid(Verb.STOP, Said.DONE)
+STOP_ERROR = IgniterSaid(Verb.STOP, Said.ERROR, "exit 3")
 TO_CLOUD = (asked(Wanted.CLOUD), STATUS_DOWN, TokensMoved(Wanted.CLOUD), STARTED)
 
 
@@ -128,6 +129,47 @@ def test_an_include_that_crosses_the_check_of_running_vms_stops_them() -> None:
     assert Ignite(Verb.STOP) in effects
 
 
+BEFORE_THE_FIRST_ANSWER = (Started(in_cloud=0, outside=4), asked(Wanted.CLOUD), asked(Wanted.HLT, "r2"))
+
+
+def test_an_include_before_the_first_answer_of_a_start_waits_for_it_in_between() -> None:
+    state, effects = play(State(), *BEFORE_THE_FIRST_ANSWER)
+    assert (state.position, mode(state)) == (Position.DRAINING, Mode.DEACTIVATING_CLOUD)
+    assert Reply(Answer(id="r1", verdict=Verdict.NEWER, reason="request r2")) in effects
+    assert Reply(Answer(id="r2", verdict=Verdict.ACCEPTED)) in effects
+
+
+def test_vms_found_by_the_first_answer_are_stopped_and_do_not_undo_an_include() -> None:
+    state, effects = play(State(), *BEFORE_THE_FIRST_ANSWER, STATUS_UP)
+    assert (state.position, mode(state)) == (Position.STOPPING_VMS, Mode.DEACTIVATING_CLOUD)
+    assert effects == [Ignite(Verb.STOP), Wake(Timer.STOP_AGAIN)]
+    state, _ = play(state, STOPPED, STATUS_DOWN, TokensMoved(Wanted.HLT))
+    assert (mode(state), state.wanted, state.switch) == (Mode.HLT, Wanted.HLT, None)
+
+
+@pytest.mark.parametrize("first_answer", [STATUS_DOWN, STATUS_ERROR])
+def test_a_node_without_vms_or_cloud_tool_is_back_in_hlt_after_the_first_answer(first_answer: IgniterSaid) -> None:
+    state, effects = play(State(), *BEFORE_THE_FIRST_ANSWER, first_answer)
+    assert effects == [MoveTokens(Wanted.HLT)]
+    state, effects = play(state, TokensMoved(Wanted.HLT))
+    assert (mode(state), state.unproven, effects) == (Mode.HLT, False, [EndSwitch("done")])
+
+
+def test_an_exclude_after_such_an_include_hangs_on_the_same_answer() -> None:
+    state, effects = play(State(), *BEFORE_THE_FIRST_ANSWER, asked(Wanted.CLOUD, "r3"))
+    assert not any(isinstance(effect, Reply | Ignite) for effect in effects)
+    state, effects = play(state, STATUS_DOWN)
+    assert Reply(Answer(id="r3", verdict=Verdict.ACCEPTED)) in effects
+    assert MoveTokens(Wanted.CLOUD) in effects
+
+
+def test_such_an_include_outlives_a_reboot_before_the_first_answer() -> None:
+    state, _ = play(State(), *BEFORE_THE_FIRST_ANSWER)
+    state, effects = play(state, Started(in_cloud=0, outside=4, rebooted=True))
+    assert (state.position, state.wanted) == (Position.DRAINING, Wanted.HLT)
+    assert Ignite(Verb.STATUS) in effects
+
+
 def test_hlt_is_published_only_when_vms_are_proven_down_and_tokens_are_back() -> None:
     state, effects = play(State(), *TO_CLOUD, asked(Wanted.HLT, "r2"))
     assert mode(state) is Mode.DEACTIVATING_CLOUD
@@ -148,6 +190,24 @@ def test_a_stop_that_lies_is_asked_again() -> None:
     state, _ = play(State(), *TO_CLOUD, asked(Wanted.HLT, "r2"), STOPPED, STATUS_UP, Woke(Timer.STOP_AGAIN))
     _, effects = play(state, Woke(Timer.POLL), STATUS_UP)
     assert Ignite(Verb.STOP) in effects
+
+
+def test_a_stop_that_fails_is_repeated_once_if_vms_still_run() -> None:
+    state, _ = play(State(), *TO_CLOUD, asked(Wanted.HLT, "r2"))
+    state, effects = play(state, STOP_ERROR)
+    assert effects == [Ignite(Verb.STATUS)]
+    state, effects = play(state, STATUS_UP)
+    assert effects == [Ignite(Verb.STOP), Wake(Timer.STOP_AGAIN)]
+    state, effects = play(state, STOP_ERROR, STATUS_UP)
+    assert effects == [Wake(Timer.POLL, 0)], "once"
+    state, effects = play(state, Woke(Timer.STOP_AGAIN), Woke(Timer.POLL), STATUS_UP)
+    assert Ignite(Verb.STOP) in effects
+
+
+def test_a_stop_that_fails_with_the_vms_down_is_not_repeated() -> None:
+    state, _ = play(State(), *TO_CLOUD, asked(Wanted.HLT, "r2"))
+    _, effects = play(state, STOP_ERROR, STATUS_DOWN)
+    assert effects == [MoveTokens(Wanted.HLT)]
 
 
 def test_a_tool_whose_status_fails_is_never_given_up() -> None:
@@ -376,16 +436,18 @@ def test_after_a_reboot_nothing_is_taken_for_granted_about_vms(position: Positio
     assert Ignite(Verb.STOP) in effects
     state, effects = play(replace(on_the_way, wanted=Wanted.CLOUD), rebooted)
     assert effects[0] == Ignite(Verb.STATUS)
-    state, _ = play(state, asked(Wanted.HLT, "r2"), TokensMoved(Wanted.HLT))
-    assert (mode(state), may_work(replace(state, runs=(Run(RUN),)))) == (Mode.HLT, ())
+    state, _ = play(state, asked(Wanted.HLT, "r2"))
+    assert (mode(state), may_work(replace(state, runs=(Run(RUN),)))) == (Mode.DEACTIVATING_CLOUD, ())
     _, effects = play(state, Started(in_cloud=0, outside=4))
-    assert effects == [Ignite(Verb.STATUS)]
+    assert effects[0] == Ignite(Verb.STATUS)
 
 
 def test_an_include_during_the_check_after_a_start_asks_again_when_the_answer_was_lost() -> None:
     state, _ = play(State(), Started(in_cloud=1, outside=3), asked(Wanted.CLOUD, "hand-1"), asked(Wanted.HLT, "r2"))
-    state, effects = play(state, Started(in_cloud=1, outside=3), TokensMoved(Wanted.HLT))
+    state, effects = play(state, Started(in_cloud=1, outside=3))
     assert Ignite(Verb.STATUS) in effects
+    state, effects = play(state, STATUS_DOWN)
+    assert effects == [MoveTokens(Wanted.HLT)]
     assert may_work(replace(state, runs=(Run(RUN),))) == ()
 
 

@@ -109,6 +109,7 @@ class Switcher:
         self._carrier.reload(config)
         self.showing.limits = config.switch
         self._work.settings = config.jobs
+        self.poke()  # crashed jobs may be due by now
 
     # Life
 

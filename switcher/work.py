@@ -28,7 +28,7 @@ Cores = tuple[str, ...]
 
 @dataclass
 class RunWork:
-    """One run on this node. `crashes` counts by cores, `due` says when (loop time) crashed cores start again.
+    """One run on this node. `crashes` counts by cores, `crashed_s` says when (loop time) cores did that start again.
 
     prepared: its directory is ready and the merge script was started; begun: a job was; active: it is marked so
     heard:    how firmly the jobs have been told by now; short of `told` while the disk is full
@@ -51,7 +51,7 @@ class RunWork:
     active: bool = False
     retired: set[str] = field(default_factory=set)
     crashes: dict[Cores, int] = field(default_factory=dict)
-    due: dict[Cores, float] = field(default_factory=dict)
+    crashed_s: dict[Cores, float] = field(default_factory=dict)
 
     @property
     def willing(self) -> bool:
@@ -150,8 +150,9 @@ class Work:
                 self._prepare(work)
             if not work.prepared:
                 continue
-            for cores in [cores for cores, due_s in work.due.items() if due_s <= now_s]:
-                del work.due[cores]
+            delay_s = self.settings.restart_delay_s
+            for cores in [cores for cores, then_s in work.crashed_s.items() if then_s + delay_s <= now_s]:
+                del work.crashed_s[cores]
                 if set(cores) <= set(found.broken) - owned:
                     self._start_job(work, cores, now_s)
                 else:
@@ -237,14 +238,16 @@ class Work:
         """True when no job runs and none will; broken cores keep a run open until it ends or is told to."""
         if work.jobs:
             return False
-        return not work.willing or (work.begun and not work.due and not self._given_up(work))
+        return not work.willing or (work.begun and not work.crashed_s and not self._given_up(work))
 
     def _given_up(self, work: RunWork) -> bool:
         return any(count > self.settings.max_restarts for count in work.crashes.values())
 
     def next_due_s(self) -> float | None:
         """Returns when (loop time) the next crashed job is to be started again, None when none is."""
-        return min((due for work in self.runs.values() if work.willing for due in work.due.values()), default=None)
+        waiting = (work for work in self.runs.values() if work.willing)
+        first_s = min((then_s for work in waiting for then_s in work.crashed_s.values()), default=None)
+        return None if first_s is None else first_s + self.settings.restart_delay_s
 
     def _start_job(self, work: RunWork, cores: Cores, now_s: float) -> None:
         tokens.move(self._paths, cores, "online")
@@ -296,7 +299,7 @@ class Work:
         if not work.willing:
             return
         if work.crashes[cores] <= self.settings.max_restarts:
-            work.due[cores] = now_s + self.settings.restart_delay_s
+            work.crashed_s[cores] = now_s
         else:
             log.error("%s: %s crashed %d times; not started again", work.ref, ", ".join(cores), work.crashes[cores])
 

@@ -70,18 +70,18 @@ def test_the_box_file_is_masked_in_both_forms_at_once(node: Node) -> None:
     wait_for("the job in the box", lambda: node.box().used_activeRun == 4)
     assert (node.box().cloudState, node.box().used, node.box().cloud) == ("off", 4, 0)
     node.cgi("exclude")
-    wait_for("masked within a moment", lambda: node.box().cloudState == "starting", 3)
+    wait_for("masked", lambda: node.box().cloudState == "starting")
     node.told_to_stop()
     box = node.box()
     assert (box.idles, box.used, box.broken, box.cloud) == (0, 0, 0, 4)
     assert (box.used_activeRun, box.activeRuns, box.version) == (4, [100], 5)
     assert box.mode is Mode.ACTIVATING_CLOUD
     node.bu_run(100, 9)
-    wait_for("cloud in the box", lambda: node.box().cloudState == "on", 3)
-    wait_for("VMs up in the box", lambda: node.box().vms == "up", 3)
+    wait_for("cloud in the box", lambda: node.box().cloudState == "on")
+    wait_for("VMs up in the box", lambda: node.box().vms == "up")
     node.end_bu_run(100)
     node.cgi("include")
-    wait_for("HLT in the box", lambda: node.box().cloudState == "off", 3)
+    wait_for("HLT in the box", lambda: node.box().cloudState == "off")
     assert (node.box().idles, node.box().cloud) == (4, 0)
 
 

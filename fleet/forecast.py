@@ -25,6 +25,11 @@ def times_s(nodes: Iterable[NodeState]) -> list[float]:
     ]
 
 
+def slow_s(times: Sequence[float]) -> float | None:
+    """Returns what one node in twenty took longer than; None when nothing is known."""
+    return sorted(times)[int(0.95 * (len(times) - 1))] if times else None
+
+
 def expected_s(earlier_s: Sequence[float], nodes: int) -> float | None:
     """Returns after how long the last of so many nodes is expected, when each takes as long as one before."""
     if not earlier_s or not nodes:

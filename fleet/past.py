@@ -8,16 +8,17 @@ from collections.abc import Iterable
 import msgspec
 
 from contract.modes import Wanted
-from fleet.forecast import times_s
+from fleet.forecast import slow_s, times_s
 from fleet.operation import Operation, counts
 from fleet.rollout import Verdict
-from fleet.standing import NodeState
+from fleet.standing import NodeState, Standing
 
 
 class Past(msgspec.Struct, frozen=True, kw_only=True):
     """An operation in short. Times are Unix seconds; `duration_s` is None while it is not over.
 
-    `median_s` and `longest_s` are of the nodes that it has moved. `less_certain` counts those without a journal.
+    `median_s` and `slow_s` (one in twenty took longer) are of the nodes that it has moved. `counts` is nodes by
+    standing; `less_certain` counts those without a journal.
     """
 
     id: str
@@ -29,10 +30,11 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float | None
     verdict: Verdict | None
     stopped: str
-    nodes: dict[str, int]
+    nodes: int
+    counts: dict[Standing, int]
     less_certain: int
     median_s: float | None
-    longest_s: float | None
+    slow_s: float | None
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,10 +67,11 @@ def past(operation: Operation, nodes: Iterable[NodeState]) -> Past:
         duration_s=max(0.0, (ended_s or 0.0) - operation.created_s) if over else None,
         verdict=operation.verdict,
         stopped=operation.stopped,
-        nodes={standing.value: n for standing, n in counts(states).items()},
+        nodes=len(states),
+        counts=counts(states),
         less_certain=sum(not node.certain for node in states),
         median_s=statistics.median(times) if times else None,
-        longest_s=max(times, default=None),
+        slow_s=slow_s(times),
     )
 
 

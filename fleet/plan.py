@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from contract.modes import Mode, Wanted
-from fleet.forecast import expected_s
+from fleet.forecast import expected_s, slow_s
 from fleet.rollout import Ramp, stage_sizes
 from fleet.selection import THERE, Candidate
 
@@ -103,7 +103,7 @@ def plan(
         less_certain=tuple(host for host in order if not by_host[host].certain),
         earlier=len(earlier_s),
         median_s=statistics.median(earlier_s) if earlier_s else None,
-        slow_s=_slow_s(earlier_s),
+        slow_s=slow_s(earlier_s),
         expected_s=whole,
         limit_s=limit_s,
     )
@@ -120,7 +120,3 @@ def _expected_s(earlier_s: Sequence[float], moving: int, silent: int, limit_s: f
     if silent:
         return limit_s
     return expected_s(earlier_s, moving) if moving else 0.0
-
-
-def _slow_s(times: Sequence[float]) -> float | None:
-    return sorted(times)[int(0.95 * (len(times) - 1))] if times else None

@@ -118,8 +118,8 @@ def end(store: Store, operation: Operation, *, as_json: bool) -> None:
     """Shows where an operation has ended, and ends with its exit code."""
     nodes = store.nodes(operation)
     if as_json:
-        ended = {standing.value: n for standing, n in counts(nodes.values()).items()}
-        click.echo(json.dumps({"event": "over", "id": operation.id, "verdict": operation.verdict, "nodes": ended}))
+        words = {"event": "over", "id": operation.id, "verdict": operation.verdict}
+        click.echo(json.dumps({**words, "nodes": len(nodes), "counts": counts(nodes.values())}))
     else:
         show_result(new_console(), operation, nodes.values())
     sys.exit(EXIT_CODES[operation.verdict] if operation.verdict else EXIT_CODES[Verdict.GOING_ON])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from contract.modes import Mode
-from fleet.forecast import left_s, times_s
+from fleet.forecast import left_s, slow_s, times_s
 from fleet.onlooking import step_now
 from fleet.operation import Operation, counts
 from fleet.rollout import Doing, stage_sizes
@@ -49,7 +49,7 @@ def operation_view(
         verdict=operation.verdict,
         left_s=None if operation.over else left_s(*parts, now_s),
         median_s=statistics.median(times) if times else None,
-        slow_s=sorted(times)[int(0.95 * (len(times) - 1))] if times else None,
+        slow_s=slow_s(times),
         ended_s=max((each for each in ended if each is not None), default=None) if operation.over else None,
         slowest=() if operation.over else slowest(nodes),
         trouble=trouble,

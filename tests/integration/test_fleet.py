@@ -42,7 +42,7 @@ class Fleet:
         events: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
         assert events, done.stderr
         last = {event["host"]: event["standing"] for event in events if event["event"] == "node"}
-        return done.returncode, events[-1]["nodes"], last
+        return done.returncode, events[-1]["counts"], last
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_held_nodes_are_left_alone_and_a_plan_asks_nobody(fleet: Fleet) -> None:
     assert all(not node.requests() for node in fleet.nodes.values())
     done = fleet.run("exclude", "fu-[1-2]", *LIMIT, "--json")
     begun, *_, over = map(json.loads, done.stdout.splitlines())
-    assert (done.returncode, over["nodes"], begun["nodes"]) == (0, {"done": 1}, 1)
+    assert (done.returncode, over["counts"], over["nodes"], begun["nodes"]) == (0, {"done": 1}, 1, 1)
     assert begun["left_out"] == {"fu-2": "on hold: anna: new disk"}
     code, _, last = fleet.classes("watch", "last")  # it is over: its nodes are told all the same
     assert (code, last) == (0, {"fu-1": "done"})

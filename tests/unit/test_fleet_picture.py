@@ -123,12 +123,12 @@ def test_the_past_tells_how_long_it_took_and_what_a_node_took() -> None:
         verdict=Verdict.PARTIAL, of="op-7",
     )  # fmt: skip
     told = past(over, list(some_nodes().values())[:5])
-    assert (told.duration_s, told.median_s, told.longest_s, told.less_certain) == (50.0, 20.0, 20.0, 1)
-    assert told.nodes == {"switching": 2, "done": 1, "refused": 1, "unreachable": 1}
+    assert (told.duration_s, told.median_s, told.slow_s, told.less_certain) == (50.0, 20.0, 20.0, 1)
+    assert (told.nodes, told.counts) == (5, {"switching": 2, "done": 1, "refused": 1, "unreachable": 1})
     assert past(OPERATION, some_nodes().values()).duration_s is None
     console, file = printed()
     show_history(console, [told])
-    assert "50 s  20 s, at most 20 s  partial" in file.getvalue()
+    assert "50 s  20 s, one in twenty over 20 s  partial" in file.getvalue()
     assert "(1 of them less certain ~)  ben (after op-7)" in file.getvalue()
 
 

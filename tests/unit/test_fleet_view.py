@@ -59,6 +59,6 @@ def test_a_stream_has_each_change_once_and_tells_how_far_it_is(capsys: pytest.Ca
     uncertain = [event["host"] for event in events if event["event"] == "node" and not event["certain"]]
     assert uncertain == ["fu-04"]
     progress = [event for event in events if event["event"] == "progress"]
-    assert [each["nodes"]["waiting"] for each in progress] == [15, 14]
+    assert [(each["nodes"], each["counts"]["waiting"]) for each in progress] == [(20, 15), (20, 14)]
     assert progress[0]["modes"]["activatingCloud"] == 2
     assert (progress[0]["stage"], progress[0]["stages"], progress[0]["less_certain"]) == (1, 2, 1)

@@ -198,7 +198,8 @@ def test_nodes_that_refuse_say_why_at_once_or_in_the_journal(farm: Farm) -> None
     (late,) = farm.with_fault(Fault.REFUSES_LATE)
     assert farm.ask(late, "op-1", "cloud")[0] == 202
     assert farm.outcome(late, "op-1") == "refused"
-    assert {farm.truth()[host]["mode"] for host in (late, *farm.with_fault(Fault.REFUSES))} == {"HLT"}
+    refused = (late, *farm.with_fault(Fault.REFUSES))
+    wait_for("all back in HLT", lambda: {farm.truth()[host]["mode"] for host in refused} == {"HLT"})
 
 
 def test_a_node_that_hangs_gets_stuck_and_names_what_it_waits_for(farm: Farm) -> None:

@@ -54,7 +54,8 @@ def check_books(node: Node) -> None:
         assert (after.mode, after.position, after.vms) != (before.mode, before.position, before.vms)
     ids = [record.id for record in records if isinstance(record, RequestRecord)]
     assert len(ids) == len(set(ids))
-    assert cores_at_work(node) == sorted(set(cores_at_work(node)))
+    at_work = cores_at_work(node)
+    assert at_work == sorted(set(at_work))
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from tests.integration.node import wait_for
 from tests.integration.shipping import prepare
 from tests.servers.server import IndexServer
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.xdist_group("panels")]  # one farm for all, which lives a minute
 
 BOARDS: dict[str, dict[str, Any]] = {name: json.loads(text) for name, text in board_files().items()}
 LIVES_S = 60.0

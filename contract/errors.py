@@ -14,8 +14,9 @@ Exit 2 is click's own, for wrong usage.
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeVar
 
+Error = TypeVar("Error", bound=BaseException)
 LONGEST_MESSAGE: Final = 1500
 
 
@@ -33,9 +34,9 @@ class HltmodeError(Exception):
         return shown if len(words) <= LONGEST_MESSAGE else f"{shown[:LONGEST_MESSAGE]}…"
 
 
-def first_of(group: BaseExceptionGroup[HltmodeError]) -> HltmodeError:
+def first_of(group: BaseExceptionGroup[Error]) -> Error:
     """Returns the first error of a group, such as a task group raises: people act on one after the other."""
-    error: HltmodeError | BaseExceptionGroup[HltmodeError] = group
+    error: Error | BaseExceptionGroup[Error] = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -18,7 +18,7 @@ from prometheus_client import disable_created_metrics, start_http_server
 from rich.table import Table
 
 from contract import lock
-from contract.errors import HltmodeError, Surroundings
+from contract.errors import HltmodeError, Surroundings, first_of
 from contract.request import LONGEST_REASON, LONGEST_WHO, printable
 from contract.times import iso
 from fleet.farm import Farm
@@ -71,9 +71,9 @@ def follow(path: Path, check: bool, dry: bool, farm: Farm) -> None:
         try:
             asyncio.run(_until_told(follower))
         except* HltmodeError as group:
-            raise _first(group) from group
+            raise first_of(group) from group
         except* sqlite3.Error as group:
-            raise Surroundings(f"{farm.store}: cannot be used ({_first(group)}); see --store") from group
+            raise Surroundings(f"{farm.store}: cannot be used ({first_of(group)}); see --store") from group
 
 
 @click.command(epilog=f"Example: hltmode fleet decisions --last 50. {PLAIN_CODES}")
@@ -235,13 +235,6 @@ async def _until_told(follower: Follower) -> None:
         await task
     except asyncio.CancelledError:
         logging.getLogger("fleet.follow").info("ended; what is under way is carried on by the next follower")
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _now_words(now: Now | None, held: PolicyHold | None) -> str:

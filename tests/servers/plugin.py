@@ -91,10 +91,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         pytest.exit(f"CI runs every test, but {'; '.join(lacks)}", returncode=pytest.ExitCode.USAGE_ERROR)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if item.get_closest_marker(MARKER) and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(MARKER))  # one worker, so that each server starts once
+        if 0 <= turn(item) < len(FIXTURES) and not item.get_closest_marker("xdist_group"):
+            # the tests of one server in one worker, so that each server starts once
+            item.add_marker(pytest.mark.xdist_group(f"{MARKER} {turn(item)}"))
     items.sort(key=turn)
     for marker in (MARKER, BROWSER_MARKER):
         left_out = [item for item in items if item.get_closest_marker(marker)]

@@ -16,7 +16,7 @@ from collector.log.upkeep import standing
 from contract.config import Role, Sink
 from simulator.node_files import lay_out
 from tests.integration.node import wait_for
-from tests.servers.server import free_port
+from tests.ports import free_port
 
 AT_REST_S: Final = 20.0
 READY_WITHIN_S: Final = 120.0

@@ -28,8 +28,9 @@ from benchmarks.scraping import EVERY_S, Scraper
 from contract.config import Role, Sink
 from contract.modefile import write_mode
 from contract.modes import Mode
+from tests.ports import free_port
 from tests.servers.releases import ELASTICSEARCH_9, OPENSEARCH_3
-from tests.servers.server import IndexServer, free_port
+from tests.servers.server import IndexServer
 
 INTERVAL_S: Final = 5.0
 FAST_S: Final = 0.5

@@ -32,7 +32,7 @@ from dashboards.rules.files import files as rule_files
 from dashboards.rules.recording import JOB
 from tests.grafana.panels import Sources, chosen, frames, panels
 from tests.grafana.variables import Window
-from tests.integration.node import free_port
+from tests.ports import free_port
 from tests.servers.prometheus import PrometheusServer
 from tests.servers.releases import OPENSEARCH_3
 from tests.servers.server import IndexServer

@@ -15,7 +15,7 @@ from contract.errors import Surroundings, TimedOut
 from switcher import processes
 
 READY_WITHIN_S: Final = 30.0
-ENDED_WITHIN_S: Final = 10.0
+ENDED_WITHIN_S: Final = 30.0
 LOOK_EVERY_S: Final = 0.01
 
 

@@ -28,7 +28,7 @@ from dashboards.rules.recording import JOB
 from simulator.daemons import Daemon
 from simulator.many_nodes import ManyNodes
 from simulator.node_files import NodeFiles, lay_out
-from tests.integration.node import free_port
+from tests.ports import free_port
 from tests.servers.listener import Listener
 from tests.servers.prometheus import PrometheusServer
 from tests.servers.server import IndexServer

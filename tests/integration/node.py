@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from contract.box import Box, read_box
 from contract.errors import Unreadable
@@ -20,15 +21,13 @@ from contract.paths import MARKERS, TOKEN_STATES
 from simulator.daemons import Daemon, kill_left_behind, working
 from simulator.node_files import NodeFiles, lay_out
 from simulator.vms import Vms
+from tests.ports import free_port
+
+# Nothing here takes so long; a machine that has much else to do may.
+PATIENCE_S: Final = 60.0
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
-def wait_for(what: str, met: Callable[[], object], timeout_s: float = 20.0) -> None:
+def wait_for(what: str, met: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
     """Waits until `met` is true; fails with `what` otherwise."""
     end_s = time.monotonic() + timeout_s
     while not met():
@@ -64,8 +63,13 @@ class Node:
     ) -> None:
         self.root = root
         self.port = free_port()
+        # A cloud tool that starts slowly on a busy machine is no failure of the tool.
+        sections = {
+            **(overlay or {}),
+            "igniter": {"status_timeout_s": PATIENCE_S, **(overlay or {}).get("igniter", {})},
+        }
         self.files: NodeFiles = lay_out(
-            root, host, port=self.port, metrics_port=free_port(), cores=cores, overlay=overlay
+            root, host, port=self.port, metrics_port=free_port(), cores=cores, overlay=sections
         )
         self.paths = self.files.paths
         self.daemon: Daemon | None = None
@@ -146,6 +150,21 @@ class Node:
                 answer += chunk
         return answer.decode()
 
+    def reload(self, *, good: bool = True) -> None:
+        """Has the switcher read its configuration again and waits until it has."""
+        assert self.daemon is not None
+        words = "configuration read again" if good else "configuration not taken over"
+        before = self.log.count(words)
+        self.daemon.process.send_signal(signal.SIGHUP)
+        wait_for(words, lambda: self.log.count(words) > before)
+
+    def configure(self, old: str, new: str) -> None:
+        """Puts `new` in place of `old` in the configuration and has it read again."""
+        text = self.files.config.read_text()
+        assert old in text
+        self.files.config.write_text(text.replace(old, new))
+        self.reload()
+
     def command(self, name: str, content: str = "") -> None:
         """Makes a command file, whole from its first moment."""
         new = self.paths.watch_dir.with_name("command.new")
@@ -186,6 +205,12 @@ class Node:
 
     # What onlookers see
 
+    def looked(self) -> None:
+        """Waits until the switcher, which is in HLT, has looked around anew and done what follows from it."""
+        self.paths.command("include").touch()
+        wait_for("the file taken", lambda: not list(self.paths.watch_dir.glob("*include*")))
+        assert self.post({"id": f"look-{time.time_ns()}", "to": "HLT"})[0] == 200
+
     def told_to_stop(self, number: int = 100) -> None:
         """Waits until the jobs of a run have been told to end."""
         wait_for(f"run {number} told to stop", lambda: self.stop_file(number))
@@ -207,7 +232,7 @@ class Node:
         except Unreadable:
             return None
 
-    def wait_mode(self, mode: Mode, timeout_s: float = 20.0) -> None:
+    def wait_mode(self, mode: Mode, timeout_s: float = PATIENCE_S) -> None:
         wait_for(f"mode {mode.value}", lambda: self.mode is mode, timeout_s)
 
     def box(self) -> Box:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from simulator.daemons import Daemon
-from tests.integration.node import free_port, wait_for
+from tests.integration.node import wait_for
+from tests.ports import free_port
 
 BEARER = "a-token-for-tests"
 SPEED = "60"

@@ -32,7 +32,7 @@ from contract.times import hltd_date, iso
 from simulator.daemons import Daemon
 from simulator.node_files import lay_out
 from tests.integration import mounts
-from tests.integration.node import wait_for
+from tests.integration.node import PATIENCE_S, wait_for
 from tests.unit.test_collector_facts import NOW_S, ended, make_box, move
 
 NO_DISK = mounts.why_none()
@@ -75,6 +75,8 @@ class Collector:
         if not self.paths.log.exists():
             return []
         with closing(sqlite3.connect(f"file:{self.paths.log}?mode=ro", uri=True, timeout=5)) as connection:
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'documents'").fetchall():
+                return []  # it is about to be made
             found = connection.execute("SELECT body FROM documents WHERE kind = ? ORDER BY number", (kind,)).fetchall()
         return [json.loads(body) for (body,) in found]
 
@@ -121,7 +123,7 @@ def test_a_change_of_the_mode_is_kept_and_shown_without_waiting_for_the_next_sam
     node.start(RARELY)
     for mode in (Mode.ACTIVATING_CLOUD, Mode.CLOUD, Mode.DEACTIVATING_CLOUD):
         write_mode(node.paths.mode, mode)
-        wait_for(f"{mode} is shown", partial(node.shows, mode), 5.0)
+        wait_for(f"{mode} is shown", partial(node.shows, mode))
     assert node.modes() == ["HLT", "activatingCloud", "cloud", "deactivatingCloud"]
     assert sum(node.scrape()[MODE].values()) == 1.0
 
@@ -143,10 +145,10 @@ def test_a_switch_is_kept_soon_after_its_end_and_counted_by_phase(node: Collecto
     node.start(RARELY)
     record = msgspec.structs.replace(ended(2, 12), who="shift", phases={"check": 0.5, "drain": 11.5})
     journal.append([move(1, Mode.HLT, Mode.CLOUD, 10), record])
-    wait_for("the switch is kept", lambda: len(node.documents(SWITCHOVER)) == 1, 5.0)
+    wait_for("the switch is kept", lambda: len(node.documents(SWITCHOVER)) == 1)
     kept = node.documents(SWITCHOVER)[0]
     assert (kept["who"], kept["outcome"], kept["phases"]) == ("shift", "done", {"check": 0.5, "drain": 11.5})
-    wait_for("the switch is counted", lambda: node.gauge(f"{names.SWITCH_PHASE}_sum", "cloud", "drain") == 11.5, 5.0)
+    wait_for("the switch is counted", lambda: node.gauge(f"{names.SWITCH_PHASE}_sum", "cloud", "drain") == 11.5)
 
 
 def test_every_switch_is_kept_exactly_once_however_often_the_collector_is_killed(
@@ -155,10 +157,12 @@ def test_every_switch_is_kept_exactly_once_however_often_the_collector_is_killed
     dice = random.Random()
     seq = 0
     switches: list[int] = []
-    for _ in range(7):
+    for life in range(7):
         daemon = node.start("collector.interval_s=0.01", ready=False)
         end_s = time.monotonic() + dice.uniform(0.35, 0.9)
-        while time.monotonic() < end_s:
+        # Every other one has kept something when it is killed, however slowly it starts; the rest die when they may.
+        kept = len(node.documents(SWITCHOVER)) if life % 2 else None
+        while time.monotonic() < end_s or len(node.documents(SWITCHOVER)) == kept:
             for _ in range(dice.randint(1, 4)):
                 seq += 1
                 if dice.random() < 0.3:
@@ -170,13 +174,10 @@ def test_every_switch_is_kept_exactly_once_however_often_the_collector_is_killed
                     switches.append(seq)
             time.sleep(dice.uniform(0, 0.01))
         daemon.kill()
-    before_last_start = len(node.documents(SWITCHOVER))
-    assert before_last_start > 0, "no kill came after a first commit; the test would prove nothing"
     node.start("collector.interval_s=0.01")
     wait_for("all are kept", lambda: len(node.documents(SWITCHOVER)) >= len(switches))
     assert [document["journal_seq"] for document in node.documents(SWITCHOVER)] == switches
-    made = node.gauge(names.MADE_TOTAL, SWITCHOVER)
-    assert made == len(switches)
+    wait_for("all are counted, once", lambda: node.gauge(names.MADE_TOTAL, SWITCHOVER) == len(switches))
 
 
 def test_beside_unmodified_hltd_the_mode_follows_from_its_box(node: Collector) -> None:
@@ -190,7 +191,7 @@ def test_beside_unmodified_hltd_the_mode_follows_from_its_box(node: Collector) -
     assert node.modes()[-1] == "HLT"
     hltd_writes("starting")
     wait_for("the mode is derived", lambda: node.modes()[-1] == "activatingCloud")
-    assert node.gauge(MODE, "activatingCloud") == 1.0
+    wait_for("and shown", partial(node.shows, Mode.ACTIVATING_CLOUD))
     assert names.VMS not in node.scrape()
 
 
@@ -299,7 +300,7 @@ def test_what_a_person_can_cause_is_one_line_and_an_exit_code(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         daemon = node.start(*sets(taken.getsockname()[1]), ready=False)
-        assert daemon.process.wait(10) == code, daemon.said
+        assert daemon.process.wait(PATIENCE_S) == code, daemon.said
     assert words in daemon.said
     assert daemon.said.count("\n") == 1
 
@@ -307,6 +308,6 @@ def test_what_a_person_can_cause_is_one_line_and_an_exit_code(
 def test_a_second_collector_of_the_same_node_is_turned_away(node: Collector) -> None:
     first = node.start(RARELY)
     second = node.start(RARELY, ready=False)
-    assert second.process.wait(10) == 4, second.said
+    assert second.process.wait(PATIENCE_S) == 4, second.said
     assert f"pid {first.pid}" in second.said
     assert first.process.poll() is None

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from contract.modes import Mode
-from tests.integration.node import Node, free_port, wait_for
+from tests.integration.node import PATIENCE_S, Node, wait_for
+from tests.ports import free_port
 
 LIMIT = ["--limit", "20"]
 
@@ -108,7 +109,7 @@ def test_a_second_operator_hears_who_holds_the_nodes_and_the_first_can_look_away
         assert second.returncode == 4
         assert "anna has 1 of these nodes (fu-1)" in second.stderr
         first.send_signal(number)
-        assert first.wait(20) == 11
+        assert first.wait(PATIENCE_S) == 11
         assert "detached: 0 nodes wait to be asked" in first.communicate()[0]
     node.told_to_stop()
     for lumisection in (4, 5):

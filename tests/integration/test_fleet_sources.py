@@ -28,7 +28,8 @@ from contract.modes import Mode
 from contract.times import iso
 from hltmode.main import main
 from simulator.many_nodes import ManyNodes
-from tests.integration.node import free_port, secret, wait_for
+from tests.integration.node import secret, wait_for
+from tests.ports import free_port
 from tests.servers.listener import Listener
 from tests.servers.prometheus import PrometheusServer
 from tests.servers.server import IndexServer

@@ -14,7 +14,8 @@ from contract.beam import BeamMode
 from fleet.follow.beam_sources import NoBeamMode, reader
 from fleet.follow.gauges import Shown, registry
 from fleet.follow.policy_file import BeamSource
-from tests.integration.node import free_port, wait_for
+from tests.integration.node import wait_for
+from tests.ports import free_port
 from tests.servers.listener import Listener
 from tests.servers.prometheus import PrometheusServer
 

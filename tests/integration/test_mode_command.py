@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from contract.modefile import write_mode
 from contract.modes import Mode
 from hltmode.main import cli
-from tests.integration.node import wait_for
+from tests.integration.node import PATIENCE_S, wait_for
 
 COMMAND = [sys.executable, "-m", "hltmode", "mode"]
 
@@ -40,7 +40,7 @@ class Running:
         return self._err.read_text()
 
     def ended(self) -> int:
-        return self.process.wait(20)
+        return self.process.wait(PATIENCE_S)
 
     def terminate(self) -> int:
         self.process.terminate()

@@ -18,7 +18,8 @@ from dashboards.files import files
 from dashboards.provisioning.alertmanager import Receiver
 from simulator.daemons import Daemon
 from simulator.node_files import NodeFiles, lay_out
-from tests.integration.node import Node, free_port, wait_for
+from tests.integration.node import Node, wait_for
+from tests.ports import free_port
 from tests.servers.listener import Listener
 from tests.servers.prometheus import AlertmanagerServer, PrometheusServer
 

@@ -20,12 +20,14 @@ from contract.box import Box, read_box, write_box
 from contract.paths import BuPaths
 from contract.times import hltd_date
 from simulator.daemons import Daemon
+from tests.integration.node import PATIENCE_S
+from tests.ports import free_port
 
 SAMPLES: Final = Path(__file__).parents[1] / "samples" / "boxes"
 RUN: Final = 100
 
 
-def until(true: Callable[[], bool], timeout_s: float = 5.0) -> None:
+def until(true: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
     deadline_s = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < deadline_s, "did not come true in time"
@@ -64,8 +66,7 @@ class Farm:
     def __init__(self, root: Path) -> None:
         self.paths = BuPaths(root / "ramdisk")
         self.paths.boxes.mkdir(parents=True)
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            self.port: int = server.getsockname()[1]
+        self.port = free_port()
         self.log = root / "bu.log"
         self.bu: Daemon | None = None
         self.units: list[Unit] = []
@@ -78,12 +79,16 @@ class Farm:
     def box(self, host: str, address: str, sample: str = "fu-off-norun", **changes: Any) -> None:
         box = read_box(SAMPLES / f"{sample}.json")
         assert isinstance(box, Box)
-        date = hltd_date(time.time())
-        write_box(self.paths.boxes / host, msgspec.structs.replace(box, ip=address, fm_date=date, **changes))
+        # Ahead of the clock: nobody writes it anew, however long the test takes.
+        when_s = time.time() + 600
+        date = hltd_date(when_s)
+        path = self.paths.boxes / host
+        write_box(path, msgspec.structs.replace(box, ip=address, fm_date=date, **changes))
+        os.utime(path, (when_s, when_s))
 
     def start(self, *more: str) -> Daemon:
         options = ["--ramdisk", str(self.paths.ramdisk), "--port", str(self.port), "--lumisection-s", "0.2"]
-        faster = ["--period-s", "0.1", "--box-poll-s", "0.02", "--notice-timeout-s", "0.5"]
+        faster = ["--period-s", "0.1", "--box-poll-s", "0.02", "--notice-timeout-s", "30"]
         self.bu = Daemon("BU", ["simulate", "bu", *options, *faster, *more], self.log)
         self.bu.wait_ready()
         return self.bu
@@ -114,11 +119,11 @@ def farm(tmp_path: Path) -> Iterator[Farm]:
 
 def test_run_gets_lumisections_on_the_grid_and_its_end(farm: Farm) -> None:
     bu = farm.start()
+    begin_s = time.monotonic()
     bu.tell("start 100")
     bu.wait_said("ok start 100")
-    begin_s = time.monotonic()
     until(farm.paths.eols(RUN, 5).exists)
-    assert 0.8 < time.monotonic() - begin_s < 2.5
+    assert time.monotonic() - begin_s > 0.8
     assert farm.paths.ongoing(RUN)
     bu.tell("stop 100")
     bu.wait_said("ok stop 100")
@@ -166,13 +171,13 @@ def test_silent_unit_delays_neither_the_others_nor_lumisections(farm: Farm) -> N
         farm.box("fu-01", "127.0.0.1")
         farm.box("fu-02", "127.0.0.2")
         farm.box("fu-03", "127.0.0.3")
-        bu = farm.start("--notice-timeout-s", "1")
+        bu = farm.start("--notice-timeout-s", "4")
         bu.tell("start 100")
         until(lambda: len(answering.paths) == 1)
         until(farm.paths.eols(RUN, 2).exists)
         bu.wait_said(f"not notified: fu-03 (127.0.0.3:{farm.port}) of start of run 100: ")
         assert "fu-02" not in bu.said.partition("ok start")[2]
-        bu.wait_said(f"not notified: fu-02 (127.0.0.2:{farm.port}) of start of run 100: no answer within 1 s")
+        bu.wait_said(f"not notified: fu-02 (127.0.0.2:{farm.port}) of start of run 100: no answer within 4 s")
 
 
 def test_unit_off_this_machine_is_never_called(farm: Farm) -> None:
@@ -248,14 +253,14 @@ def test_bus_own_box_is_a_real_one_and_no_filter_unit(farm: Farm) -> None:
 def test_quit_sigterm_and_a_closed_pipe_end_it_well(farm: Farm) -> None:
     bu = farm.start()
     bu.tell("quit")
-    assert bu.process.wait(5) == 0
+    assert bu.process.wait(PATIENCE_S) == 0
     bu.end()
     bu = farm.start("--run", "100")
     bu.process.send_signal(signal.SIGTERM)
-    assert bu.process.wait(5) == 0
+    assert bu.process.wait(PATIENCE_S) == 0
     assert farm.paths.ongoing(RUN)
     bu.end()
     bu = farm.start()
     assert bu.process.stdin is not None
     bu.process.stdin.close()
-    assert bu.process.wait(5) == 0
+    assert bu.process.wait(PATIENCE_S) == 0

@@ -15,6 +15,7 @@ import pytest
 
 from simulator import faults, living
 from simulator.vms import Vms
+from tests.integration.node import PATIENCE_S
 
 TOOL: Final = Path(faults.__file__).parent / "cloud_tool.py"
 
@@ -30,10 +31,10 @@ class Cloud:
         options = ["--state", str(self.state), "--faults", str(self.faults), "--node", "fu-01"]
         return [sys.executable, "-S", "-E", str(TOOL), *options, verb]
 
-    def ask(self, verb: str, timeout_s: float = 5.0) -> int:
+    def ask(self, verb: str, timeout_s: float = PATIENCE_S) -> int:
         return self.call(verb, timeout_s).returncode
 
-    def call(self, verb: str, timeout_s: float = 5.0) -> subprocess.CompletedProcess[str]:
+    def call(self, verb: str, timeout_s: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
         return subprocess.run(self.command(verb), capture_output=True, text=True, timeout=timeout_s, check=False)
 
     def misbehave(self, verb: str, **how: object) -> None:
@@ -89,9 +90,8 @@ def test_pid_of_a_stranger_is_no_vm(cloud: Cloud) -> None:
 
 
 def test_vms_hold_no_pipe_of_the_caller(cloud: Cloud) -> None:
-    begin_s = time.monotonic()
+    """Else the call would not end before the VMs, which outlive the test by hours."""
     assert "2 VMs started" in cloud.call("start").stdout
-    assert time.monotonic() - begin_s < 3
 
 
 @pytest.mark.parametrize("code", [14, 66, 3])
@@ -146,14 +146,14 @@ def test_hanging_status_answers_when_the_fault_is_gone(cloud: Cloud) -> None:
             time.sleep(0.3)
             assert process.poll() is None
             cloud.behave()
-            assert process.wait(5) == 1
+            assert process.wait(PATIENCE_S) == 1
         finally:
             process.kill()
 
 
 def test_status_prints_ten_megabytes(cloud: Cloud) -> None:
     cloud.misbehave("status", print_bytes=10_000_000)
-    assert len(cloud.call("status", timeout_s=20).stdout) > 10_000_000
+    assert len(cloud.call("status").stdout) > 10_000_000
 
 
 def test_wrong_verb_and_wrong_faults_are_one_line_and_exit_2(cloud: Cloud) -> None:

@@ -15,13 +15,14 @@ import pytest
 
 from contract.paths import BuPaths
 from simulator import faults
+from tests.integration.node import PATIENCE_S
 
 PROGRAMS: Final = Path(faults.__file__).parent
 RUN: Final = 100
 Process = subprocess.Popen[str]
 
 
-def until(true: Callable[[], bool], timeout_s: float = 5.0) -> None:
+def until(true: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
     deadline_s = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < deadline_s, "did not come true in time"
@@ -91,7 +92,7 @@ def test_job_ends_after_closing_the_last_lumisection(world: World) -> None:
     time.sleep(0.1)
     assert job.poll() is None
     world.close(3, 4)
-    assert job.wait(5) == 0
+    assert job.wait(PATIENCE_S) == 0
     assert world.outputs(job) == ["ls0002", "ls0003"]
 
 
@@ -99,14 +100,14 @@ def test_job_ends_at_once_when_its_last_lumisection_is_long_closed(world: World)
     world.close(1, 2, 3)
     job = world.job()
     world.stop_after(1)
-    assert job.wait(5) == 0
+    assert job.wait(PATIENCE_S) == 0
     assert world.outputs(job) == []
 
 
 def test_only_the_job_whose_pid_is_named_stops(world: World) -> None:
     named, other = world.job(), world.job()
     (world.run_dir / f"CMSSW_STOP_pid{named.pid}").touch()
-    assert named.wait(5) == 0
+    assert named.wait(PATIENCE_S) == 0
     assert other.poll() is None
 
 
@@ -114,20 +115,20 @@ def test_job_works_off_every_lumisection_before_it_ends_with_the_run(world: Worl
     job = world.job()
     world.close(1, 2, 3)
     world.bu.eor(RUN).touch()
-    assert job.wait(5) == 0
+    assert job.wait(PATIENCE_S) == 0
     assert world.outputs(job) == ["ls0001", "ls0002", "ls0003"]
 
 
 def test_job_ends_when_its_run_vanishes_from_the_bu(world: World) -> None:
     job = world.job()
     world.bu.run_dir(RUN).rmdir()
-    assert job.wait(5) == 0
+    assert job.wait(PATIENCE_S) == 0
 
 
 def test_sigterm_ends_a_job(world: World) -> None:
     job = world.job()
     job.terminate()
-    assert job.wait(5) == -signal.SIGTERM
+    assert job.wait(PATIENCE_S) == -signal.SIGTERM
 
 
 def test_job_crashes_after_the_lumisection_it_is_told(world: World) -> None:
@@ -136,7 +137,7 @@ def test_job_crashes_after_the_lumisection_it_is_told(world: World) -> None:
     world.close(1)
     until(lambda: world.outputs(job) == ["ls0001"])
     world.close(2)
-    assert job.wait(5) == 134
+    assert job.wait(PATIENCE_S) == 134
 
 
 def test_job_that_ignores_the_stop_works_on_and_obeys_sigterm(world: World) -> None:
@@ -148,7 +149,7 @@ def test_job_that_ignores_the_stop_works_on_and_obeys_sigterm(world: World) -> N
     until(lambda: world.outputs(job) == ["ls0001", "ls0002"])
     assert job.poll() is None
     job.terminate()
-    assert job.wait(5) == -signal.SIGTERM
+    assert job.wait(PATIENCE_S) == -signal.SIGTERM
 
 
 def test_job_that_hangs_survives_sigterm_until_the_fault_is_gone(world: World) -> None:
@@ -162,22 +163,22 @@ def test_job_that_hangs_survives_sigterm_until_the_fault_is_gone(world: World) -
     time.sleep(0.2)
     assert job.poll() is None
     world.misbehave("job")
-    assert job.wait(5) == 0
+    assert job.wait(PATIENCE_S) == 0
 
 
 def test_slow_job_answers_late(world: World) -> None:
     world.misbehave("job", behave="slow", delay_s=0.3)
     job = world.job()
-    world.stop_after(0)
     begin_s = time.monotonic()
-    assert job.wait(5) == 0
+    world.stop_after(0)
+    assert job.wait(PATIENCE_S) == 0
     assert time.monotonic() - begin_s >= 0.25
 
 
 def test_job_with_a_wrong_faults_file_says_so_in_one_line(world: World) -> None:
     world.faults.write_text('{"fu-01": {"job": {"behave": "dance"}}}')
     job = world.start("cmssw.py")
-    output, _ = job.communicate(timeout=5)
+    output, _ = job.communicate(timeout=PATIENCE_S)
     assert job.returncode == 2
     assert "cannot behave 'dance'" in output.splitlines()[-1]
 
@@ -187,9 +188,9 @@ def test_merge_script_merges_all_jobs_and_ends_at_the_marker(world: World) -> No
     first, second = world.job(), world.job()
     world.close(1, 2)
     world.bu.eor(RUN).touch()
-    assert (first.wait(5), second.wait(5)) == (0, 0)
+    assert (first.wait(PATIENCE_S), second.wait(PATIENCE_S)) == (0, 0)
     (world.run_dir / "complete").touch()
-    assert merge.wait(5) == 0
+    assert merge.wait(PATIENCE_S) == 0
     merged = json.loads((world.run_dir / "run000100_ls0002_merged.jsn").read_text())
     assert (merged["events"], merged["bytes"]) == (2000, 32_000_000)
     assert set(merged["jobs"]) == {str(first.pid), str(second.pid)}
@@ -206,7 +207,7 @@ def test_merge_script_waits_for_living_jobs_and_needs_no_switcher(world: World) 
     time.sleep(0.4)
     assert merge.poll() is None
     world.close(1)
-    assert (job.wait(5), merge.wait(5)) == (0, 0)
+    assert (job.wait(PATIENCE_S), merge.wait(PATIENCE_S)) == (0, 0)
     assert (world.run_dir / "run000100_ls0001_merged.jsn").exists()
 
 
@@ -222,13 +223,13 @@ def test_merge_script_killed_and_started_again_counts_nothing_twice(world: World
     output.write_text(content)
     second = world.start("merge.py")
     (world.run_dir / "complete").touch()
-    assert second.wait(5) == 0
+    assert second.wait(PATIENCE_S) == 0
     assert json.loads((world.run_dir / "run000100_ls0001_merged.jsn").read_text())["events"] == 1000
 
 
 def test_merge_script_ends_when_its_run_directory_is_gone(world: World) -> None:
     world.run_dir.rmdir()
-    assert world.start("merge.py").wait(5) == 0
+    assert world.start("merge.py").wait(PATIENCE_S) == 0
 
 
 def test_merge_script_that_never_ends_does_so_once_the_fault_is_gone(world: World) -> None:
@@ -238,7 +239,7 @@ def test_merge_script_that_never_ends_does_so_once_the_fault_is_gone(world: Worl
     time.sleep(0.3)
     assert merge.poll() is None
     world.misbehave("merge")
-    assert merge.wait(5) == 0
+    assert merge.wait(PATIENCE_S) == 0
 
 
 @pytest.mark.parametrize(
@@ -247,11 +248,11 @@ def test_merge_script_that_never_ends_does_so_once_the_fault_is_gone(world: Worl
 def test_merge_script_ends_with_the_exit_code_it_is_told(world: World, how: dict[str, object], code: int) -> None:
     world.misbehave("merge", **how)
     (world.run_dir / "complete").touch()
-    assert world.start("merge.py").wait(5) == code
+    assert world.start("merge.py").wait(PATIENCE_S) == code
 
 
 def test_ten_megabytes_come_out_of_a_job(world: World) -> None:
     world.misbehave("job", print_bytes=10_000_000)
     world.stop_after(0)
-    output, _ = world.start("cmssw.py").communicate(timeout=10)
+    output, _ = world.start("cmssw.py").communicate(timeout=PATIENCE_S)
     assert len(output) > 10_000_000

@@ -16,7 +16,7 @@ from benchmarks.rude_clients import RUDE
 from contract.modes import Mode
 from contract.times import unix
 from switcher.view import Status
-from tests.integration.node import Node, script, secret, wait_for
+from tests.integration.node import PATIENCE_S, Node, script, secret, wait_for
 
 JSON = {"Content-Type": "application/json"}
 
@@ -127,7 +127,7 @@ def test_a_stale_request_undoes_nothing_newer(node: Node) -> None:
 
 def test_a_request_that_a_newer_one_overtakes_in_the_check_is_told_so(node: Node) -> None:
     node.settle()
-    node.faults({"status": {"delay_s": 1.0}})
+    node.faults({"status": {"behave": "hang"}})
     body = json.dumps({"id": "op-1", "to": "cloud"}).encode()
     head = f"POST /switch HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", node.port), 10) as first:
@@ -137,6 +137,7 @@ def test_a_request_that_a_newer_one_overtakes_in_the_check_is_told_so(node: Node
         answer = first.makefile("rb").read().decode()
     assert " 409 " in answer
     assert "newer" in answer
+    node.faults({})
     node.wait_mode(Mode.HLT)
 
 
@@ -151,7 +152,7 @@ def test_a_refusal_says_why_and_is_remembered(node: Node) -> None:
 
 def test_a_slow_cloud_tool_does_not_keep_the_caller_waiting(node: Node) -> None:
     node.settle()
-    node.faults({"status": {"delay_s": 6.0}})
+    node.faults({"status": {"behave": "hang"}})
     assert ask(node, "op-1", "cloud") == (202, "accepted")
     assert node.mode is Mode.ACTIVATING_CLOUD
     node.faults({})
@@ -249,6 +250,7 @@ def test_the_api_wants_its_token_and_old_callers_none(new_node: Callable[..., No
 
 SAYS_WHEN_TERMINATED = """
 trap 'echo terminated >> "$0".said' TERM
+touch "$0".heeds
 while :; do sleep 0.05; done
 """
 
@@ -257,7 +259,8 @@ def test_a_job_that_stays_past_the_deadline_is_terminated_then_killed(
     new_node: Callable[..., Node], tmp_path: Path
 ) -> None:
     command = script(tmp_path / "job", SAYS_WHEN_TERMINATED)
-    node = working_node(new_node, jobs={"command": command}, switch={"kill_grace_s": 0.5})
+    node = working_node(new_node, jobs={"command": command}, switch={"kill_grace_s": 2.0})
+    wait_for("a job that heeds signals", (tmp_path / "job.heeds").exists)
     pid = node.jobs()[0]
     assert ask(node, "op-1", "cloud", deadline_s=0.5) == (202, "accepted")
     wait_for("SIGTERM", (tmp_path / "job.said").exists)
@@ -318,7 +321,7 @@ def test_sigterm_does_not_wait_for_a_caller_who_never_finishes(node: Node) -> No
 def test_a_signal_right_after_the_word_ready_ends_the_daemon_with_exit_0(node: Node, number: signal.Signals) -> None:
     assert node.daemon is not None
     node.daemon.process.send_signal(number)
-    assert node.daemon.process.wait(10) == 0
+    assert node.daemon.process.wait(PATIENCE_S) == 0
     assert "Traceback" not in node.log
 
 

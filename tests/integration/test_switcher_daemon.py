@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -16,23 +15,18 @@ from switcher import processes
 from switcher.events import EndSwitch, NoteRequest
 from switcher.states import Position, State
 from switcher.timeline import Now, Timeline, advance, elapsed_s, rebased
-from tests.integration.node import Node, wait_for
+from tests.integration.node import PATIENCE_S, Node, wait_for
 
 
 def refused(node: Node, *, environment: dict[str, str] | None = None) -> tuple[int, str]:
     """Starts the daemon, which must end by itself; returns its exit code and its one line."""
     daemon = node.start(environment=environment, ready=False)
-    code = daemon.process.wait(20)
+    code = daemon.process.wait(PATIENCE_S)
     daemon.end()
     lines = [line for line in daemon.said.splitlines() if line.startswith("hltmode: ")]
     assert len(lines) == 1, daemon.said
     assert "Traceback" not in daemon.said
     return code, lines[0]
-
-
-def reload(node: Node) -> None:
-    assert node.daemon is not None
-    node.daemon.process.send_signal(signal.SIGHUP)
 
 
 # Ends before it has begun
@@ -148,17 +142,15 @@ def test_sighup_takes_over_what_can_change_and_keeps_the_rest_from_a_broken_file
     node.settle()
     good = node.files.config.read_text()
     node.files.config.write_text(good + "\nnonsense")
-    reload(node)
-    wait_for("one line", lambda: f"configuration not taken over: {node.files.config}: not TOML" in node.log)
+    node.reload(good=False)
+    assert f"configuration not taken over: {node.files.config}: not TOML" in node.log
     assert node.post({"id": "a", "to": "HLT"})[0] == 200
     node.files.config.write_text(good.replace("cloud_tool.py", "no_such_tool.py").replace("bu-sim01", "bu-sim02"))
-    reload(node)
-    wait_for("read again", lambda: "configuration read again" in node.log)
+    node.reload()
     assert "changes of [node] take a restart" in node.log
     assert node.post({"id": "b", "to": "cloud"})[0] == 412
     node.files.config.write_text(good)
-    reload(node)
-    wait_for("read once more", lambda: node.log.count("configuration read again") == 2)
+    node.reload()
     assert node.post({"id": "c", "to": "cloud"})[0] == 202
     node.wait_mode(Mode.CLOUD)
     assert "Traceback" not in node.log

@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import json
 import re
-import signal
 import socket
 import ssl
 import subprocess
@@ -20,7 +19,8 @@ import pytest
 from contract.errors import Surroundings
 from contract.modes import Mode
 from simulator.daemons import Daemon
-from tests.integration.node import Node, free_port, secret, wait_for
+from tests.integration.node import Node, secret, wait_for
+from tests.ports import free_port
 from tests.servers.certificates import make_certificates
 
 TOKEN = "0f1e2d3c4b5a69788796a5b4c3d2e1f7"  # noqa: S105 - of a node that lives for one test
@@ -34,15 +34,6 @@ def refused(node: Node) -> tuple[int, str]:
     code = node.end()
     assert "Traceback" not in node.log
     return code, node.log.strip().splitlines()[-1]
-
-
-def reload(node: Node, *, good: bool = True) -> None:
-    """Has the daemon read its configuration again and waits until it has."""
-    assert node.daemon is not None
-    words = "configuration read again" if good else "configuration not taken over"
-    before = node.log.count(words)
-    node.daemon.process.send_signal(signal.SIGHUP)
-    wait_for(words, lambda: node.log.count(words) > before)
 
 
 def ask(node: Node, path: str, source: str = "127.0.0.1", to: str = "127.0.0.1", **headers: str) -> tuple[int, str]:
@@ -63,6 +54,7 @@ def test_an_ipv6_address_is_listened_at_and_told_to_the_bu(new_node: Callable[..
     node.start()
     assert f"ready: http://[::1]:{node.port}, " in node.log
     assert ask(node, "/status", "::1", "::1")[0] == 200
+    wait_for("a box file", node.paths.box.exists)
     assert node.box().ip == "::1"
 
 
@@ -117,11 +109,11 @@ def test_the_token_is_read_again_on_sighup_and_a_bad_one_changes_nothing(
     node.start()
     assert ask(node, "/status", Authorization=f"Bearer {TOKEN}")[0] == 200
     path.write_text(TOKEN[::-1])
-    reload(node)
+    node.reload()
     assert ask(node, "/status", Authorization=f"Bearer {TOKEN}")[0] == 403
     assert ask(node, "/status", Authorization=f"Bearer {TOKEN[::-1]}")[0] == 200
     path.write_text("short")
-    reload(node, good=False)
+    node.reload(good=False)
     assert ask(node, "/status", Authorization=f"Bearer {TOKEN[::-1]}")[0] == 200
     assert ask(node, "/status")[0] == 403
 
@@ -144,14 +136,17 @@ def test_no_secret_is_in_a_log_a_file_a_command_line_or_an_environment(
     ask(node, "/status", Authorization="Bearer wrong")
     ask(node, f"/status?token={TOKEN}x"[:20], **bearer)
     assert node.post({"id": "op-1", "to": "cloud", "who": "Anna"}, bearer)[0] == 202
-    reload(node)
+    node.reload()
     assert node.daemon is not None
     pids = [node.daemon.pid, *node.jobs(), *node.merges()]
     places = [Path(f"/proc/{pid}/{name}") for pid in pids for name in ("cmdline", "environ")]
     places += [each for each in tmp_path.rglob("*") if each.is_file() and each.parent.name != "tls" and each != path]
     assert len(places) > 10
     for place in places:
-        content = place.read_bytes()
+        try:
+            content = place.read_bytes()
+        except FileNotFoundError:
+            continue  # a temporary name; under its own the file is among these as well
         assert TOKEN.encode() not in content, place
         assert key.encode() not in content, place
 
@@ -216,20 +211,20 @@ def test_a_new_certificate_holds_from_sighup_on_and_a_bad_one_leaves_the_old(tls
     folder, other = tmp_path / "tls", tmp_path / "other"
     old = (folder / "server.pem").read_bytes()
     (folder / "server.pem").write_bytes(b"nothing")
-    reload(tls_node, good=False)
+    tls_node.reload(good=False)
     assert f"{folder}/server.pem: no certificate with its key (" in tls_node.log
     assert ask_tls(tls_node, folder / "ca.pem")[0] == 200
     new_ca = make_certificates(other)
     (folder / "server.pem").write_bytes((other / "server.pem").read_bytes())
-    reload(tls_node, good=False)
+    tls_node.reload(good=False)
     (folder / "server.key").write_bytes((other / "server.key").read_bytes())
-    reload(tls_node)
+    tls_node.reload()
     assert ask_tls(tls_node, new_ca)[0] == 200
     with pytest.raises(ssl.SSLCertVerificationError):
         ask_tls(tls_node, folder / "ca.pem")
     (folder / "server.key").chmod(0o644)
     (folder / "server.pem").write_bytes(old)
-    reload(tls_node, good=False)
+    tls_node.reload(good=False)
     assert f"{folder}/server.key: open to others" in tls_node.log
 
 
@@ -290,8 +285,7 @@ def test_one_who_asks_too_often_is_told_so_and_nobody_else_pays(new_node: Callab
     node.get("/cgi-bin/exclude_cgi.py")
     wait_for("a purse that is empty", lambda: node.get("/cgi-bin/include_cgi.py")[0] == 429)
     assert "127.0.0.2: asks too often; see http.requests_per_s" in node.log
-    node.files.config.write_text(node.files.config.read_text().replace("0.002", "0"))
-    reload(node)
+    node.configure("0.002", "0")
     assert [ask(node, "/status", "127.0.0.2")[0] for _ in range(30)] == [200] * 30
 
 

@@ -17,13 +17,24 @@ from tests.integration.node import Node, in_order, wait_for
 ARABIC_ONE = "\u0661"
 
 
+def still(threads: Path) -> bool:
+    try:
+        return all(") T " in (thread / "stat").read_text() for thread in threads.iterdir())
+    except OSError:
+        return False  # one of them has just ended
+
+
 @contextmanager
 def held(node: Node) -> Iterator[None]:
     """Stops the daemon meanwhile, so that it sees everything that is done at one look."""
     assert node.daemon is not None
-    os.kill(node.daemon.pid, signal.SIGSTOP)
-    yield
-    os.kill(node.daemon.pid, signal.SIGCONT)
+    pid = node.daemon.pid
+    os.kill(pid, signal.SIGSTOP)
+    wait_for("every thread still", lambda: still(Path(f"/proc/{pid}/task")))
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def requests(node: Node) -> list[RequestRecord]:
@@ -145,8 +156,7 @@ def test_run_directories_and_end_files_made_by_hand(node: Node) -> None:
     node.settle()
     node.bu_run(100, 3)
     (node.paths.watch_dir / "run000100_bu-sim01").mkdir()
-    wait_for("a job", node.jobs)
-    assert node.markers(100) == ["active"]
+    wait_for("a job at work", lambda: node.jobs() and node.markers(100) == ["active"])
     assert not (node.paths.watch_dir / "run000100_bu-sim01").exists()
     (node.paths.watch_dir / "end000100").touch()
     wait_for("the end noted", lambda: "ended" in node.run_story(100))
@@ -259,10 +269,9 @@ def test_the_mode_file_holds_one_of_the_four_names_at_every_moment(node: Node) -
     try:
         node.faults({"status": {"delay_s": 0.05}, "stop": {"delay_s": 0.1}})
         for _ in range(2):
-            node.cgi("exclude")
-            node.wait_mode(Mode.CLOUD)
-            node.cgi("include")
-            node.wait_mode(Mode.HLT)
+            for command, mode in (("exclude", Mode.CLOUD), ("include", Mode.HLT)):
+                node.cgi(command)
+                wait_for(f"a look at {mode.value}", lambda: seen[-1:] == [mode.value])  # noqa: B023 - waited for here
     finally:
         over.set()
         watcher.join()

@@ -43,7 +43,7 @@ def test_a_run_of_several_jobs_drains_and_is_joined_again(new_node: Callable[...
     assert node.mode is Mode.HLT
     assert node.vms() == 0
     assert node.stop_file(100) is None
-    assert node.markers(100) == ["active"]
+    wait_for("the run at work", lambda: node.markers(100) == ["active"])
     assert node.run_story(100) == ["started", "finished", "joined"]
     assert node.outcomes() == ["done", "done"]
     assert list(node.switches()[0].phases) == ["check", "drain", "hand_over", "start_vms"]
@@ -128,8 +128,10 @@ def test_there_is_exactly_one_marker_at_every_moment(node: Node) -> None:
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
+        wait_for("a look at the job at work", lambda: ("active",) in seen)
         node.cgi("exclude")
         node.told_to_stop()
+        wait_for("a look at the job told to stop", lambda: ("stopping",) in seen)
         node.bu_run(100, 5)
         node.wait_mode(Mode.CLOUD)
         node.cgi("include")
@@ -165,11 +167,12 @@ def test_include_crosses_an_exclude_that_drains(node: Node) -> None:
 def test_exclude_crosses_an_include_that_waits_for_vms_to_stop(node: Node) -> None:
     node.cgi("exclude")
     wait_for("VMs up", lambda: node.outcomes() == ["done"])
-    node.faults({"stop": {"delay_s": 0.5}})
+    node.faults({"stop": {"behave": "hang"}})
     node.cgi("include")
     node.wait_mode(Mode.DEACTIVATING_CLOUD)
     node.cgi("exclude")
     node.wait_mode(Mode.ACTIVATING_CLOUD)
+    node.faults({})
     node.wait_mode(Mode.CLOUD)
     wait_for("the ends", lambda: node.outcomes() == ["done", "superseded", "done"])
     assert node.vms() == 2
@@ -207,7 +210,7 @@ def test_a_host_without_vm_stack_stays_in_hlt_with_its_jobs(node: Node) -> None:
     assert node.stop_file(100) is None
     assert node.markers(100) == ["active"]
     assert node.outcomes() == ["refused"] * 3
-    wait_for("unmasked", lambda: node.box().cloudState == "off" and node.box().used == 4, 3)
+    wait_for("unmasked", lambda: node.box().cloudState == "off" and node.box().used == 4)
 
 
 def test_vms_that_fail_to_start_are_tried_again_until_they_come_up(node: Node) -> None:

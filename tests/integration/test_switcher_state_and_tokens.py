@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import signal
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -16,13 +14,6 @@ from contract.modes import Mode
 from tests.integration.node import Node, wait_for
 
 ONE_CORE = {"cores_per_job": 1, "restart_delay_s": 0.2}
-
-
-def after_a_look(node: Node) -> None:
-    """Waits until the daemon has looked around anew and done what follows from it."""
-    node.paths.command("include").touch()
-    wait_for("the file taken", lambda: not list(node.paths.watch_dir.glob("*include*")))
-    assert node.post({"id": f"look-{time.time_ns()}", "to": "HLT"})[0] == 200
 
 
 # The state folder
@@ -139,7 +130,7 @@ def test_a_token_in_two_folders_is_one_core(new_node: Callable[..., Node], twin:
     node.work_on(jobs=2)
     (node.paths.tokens(twin) / "core0").touch()
     if twin != "cloud":
-        after_a_look(node)
+        node.looked()
         assert len(node.jobs()) == 2
         node.cgi("exclude")
     wait_for("told to stop", lambda: node.stop_file(100))
@@ -175,12 +166,9 @@ def test_a_broken_token_that_somebody_gave_to_another_run_is_not_used_twice(new_
     node.bu_run(101, 1)
     node.cgi("start", "?run=101")
     wait_for("a job of run 101", node.jobs)
-    config = node.files.config.read_text()
-    node.files.config.write_text(config.replace("restart_delay_s = 3600.0", "restart_delay_s = 0.0"))
-    assert node.daemon is not None
-    node.daemon.process.send_signal(signal.SIGHUP)
+    node.configure("restart_delay_s = 3600.0", "restart_delay_s = 0.0")
     wait_for("the restart of run 100 given up", lambda: "somebody moved core0; no new start there" in node.log)
-    after_a_look(node)
+    node.looked()
     assert len(node.jobs()) == 1
 
 

@@ -19,8 +19,8 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from contract.errors import Surroundings, TimedOut
+from tests.ports import free_port
 from tests.servers.programs import AMTOOL, PROMETHEUS, PROMTOOL, program
-from tests.servers.server import free_port
 from tests.servers.settings import LOOPBACK
 from tests.servers.unpacked import alertmanager
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pwd
-import random
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -25,6 +23,7 @@ import msgspec
 import psutil
 
 from contract.errors import Surroundings, TimedOut
+from tests.ports import free_port
 from tests.servers import settings
 from tests.servers.certificates import make_certificates
 from tests.servers.fetch import lacking
@@ -37,9 +36,6 @@ ENDED_WITHIN_S: Final = 30.0
 LOOK_EVERY_S: Final = 0.1
 LOG_TAIL_LINES: Final = 25
 NOBODY: Final = "nobody"
-# Below the range from which the kernel gives ports to outgoing connections: a server that is down during a test of an
-# outage finds its port free again.
-PORTS: Final = range(20_000, 32_000)
 
 
 class Security(msgspec.Struct, frozen=True):
@@ -323,18 +319,6 @@ class IndexCluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.remove()
-
-
-def free_port() -> int:
-    """Returns a loopback port that nothing listens on and that no outgoing connection will be given."""
-    for port in random.sample(PORTS, 100):
-        with socket.socket() as probe:
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError:
-                continue
-            return port
-    raise Surroundings(f"no free port from {PORTS.start} to {PORTS.stop - 1}")
 
 
 def as_another_user() -> list[str]:

@@ -48,6 +48,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     made.start()
     assert made.daemon is not None
     wait_for("rest", lambda: made.status()["vms"] == "up")
+    wait_for("a box file", made.paths.box.exists)
     process = psutil.Process(made.daemon.pid)
     before, resident = outside(made), process.memory_info().rss
     yield made

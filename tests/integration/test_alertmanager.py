@@ -65,6 +65,11 @@ def firing(name: str, *, appliance: str = "bu-1", host: str = "fu-1", over: bool
     return {"labels": {"alertname": name, "severity": alert.severity, "team": alert.team, **where}, **times}
 
 
+def inhibited(alertmanager: AlertmanagerServer) -> list[dict[str, str]]:
+    """Returns the labels of the alerts that others hold back."""
+    return [each["labels"] for each in alertmanager.alerts() if each["status"]["inhibitedBy"]]
+
+
 @pytest.fixture
 def told() -> Iterator[Listener]:
     with Listener() as listener:
@@ -124,9 +129,9 @@ def test_promtool_finds_nothing_wrong(site: Path) -> None:
 
 def test_an_appliance_that_dies_is_one_page(told: Listener, alertmanager: AlertmanagerServer) -> None:
     """Twenty collectors of one appliance are silent, and three of another that is not down itself."""
-    alertmanager.tell([firing("HltmodeExporterDown", host=f"fu-{number}") for number in range(20)])
-    alertmanager.tell([firing("HltmodeExporterDown", appliance="bu-2", host=f"fu-{number}") for number in range(3)])
-    alertmanager.tell([firing("HltmodeApplianceDown")])
+    here = [firing("HltmodeExporterDown", host=f"fu-{number}") for number in range(20)]
+    there = [firing("HltmodeExporterDown", appliance="bu-2", host=f"fu-{number}") for number in range(3)]
+    alertmanager.tell([*here, *there, firing("HltmodeApplianceDown")])  # at once: what holds back must not be late
 
     wait_for("a page", lambda: told.of("HltmodeApplianceDown", "bu-1"))
     wait_for("a mail about the other appliance", lambda: told.of("HltmodeExporterDown", "bu-2"))
@@ -152,7 +157,9 @@ def test_an_alert_holds_back_what_it_explains_and_no_others(alertmanager: Alertm
     elsewhere = [firing(name, appliance=appliance, host=host) for name in held_back - FARM if name not in EXPLAINS]
     alertmanager.tell([*here, *elsewhere])
     wait_for("all alerts", lambda: len(alertmanager.alerts()) == len(here) + len(elsewhere))
-    found = [each["labels"] for each in alertmanager.alerts() if each["status"]["inhibitedBy"]]
+    # Which hold back others it finds out beside taking them in.
+    wait_for("those held back", lambda: {labels["alertname"] for labels in inhibited(alertmanager)} == held_back)
+    found = inhibited(alertmanager)
     assert {labels["alertname"] for labels in found} == held_back
     assert {labels.get("appliance", "") + labels.get("host", "") for labels in found} <= {"bu-1fu-1", ""}
 
@@ -161,8 +168,8 @@ def test_what_others_say_of_the_same_hosts_is_not_held_back(alertmanager: Alertm
     other = {"labels": {"alertname": "DiskFull", "appliance": "bu-1", "host": "fu-1"}}
     alertmanager.tell([firing("HltmodeApplianceDown"), firing("HltmodeBoxOld"), other])
     wait_for("all alerts", lambda: len(alertmanager.alerts()) == 3)
-    held_back = [each["labels"]["alertname"] for each in alertmanager.alerts() if each["status"]["inhibitedBy"]]
-    assert held_back == ["HltmodeBoxOld"]
+    wait_for("one is held back", lambda: inhibited(alertmanager))
+    assert [labels["alertname"] for labels in inhibited(alertmanager)] == ["HltmodeBoxOld"]
 
 
 def test_prometheus_finds_its_targets_rules_and_alertmanager(site: Path, alertmanager: AlertmanagerServer) -> None:

@@ -80,11 +80,15 @@ def test_a_server_that_hangs_delays_no_sample_and_no_end(opensearch3: IndexServe
         add_sink(node, opensearch3, proxy.url)
         daemon = node.start(TWENTY_TIMES)
         wait_for("the sink is down", lambda: node.gauge(names.SINK_FAILURES, "main", "no_answer"), PATIENCE_S)
-        begin = len(node.documents())
-        began_s = time.monotonic()
-        time.sleep(5.0)
-        made, took_s = len(node.documents()) - begin, time.monotonic() - began_s
-        assert made >= 0.8 * took_s / 0.25
+
+        def on_time() -> bool:
+            """Looks for five seconds, in which the sink has hung more than once. A busy machine gets another chance."""
+            begin, began_s = len(node.documents()), time.monotonic()
+            time.sleep(5.0)
+            made, took_s = len(node.documents()) - begin, time.monotonic() - began_s
+            return made >= 0.8 * took_s / 0.25
+
+        wait_for("samples on time", on_time, PATIENCE_S)
         seen = node.scrape()
         captured, rest = (
             seen[names.SINK_CAPTURED]["main",],
@@ -94,7 +98,7 @@ def test_a_server_that_hangs_delays_no_sample_and_no_end(opensearch3: IndexServe
         assert seen[names.SINK_UP]["main",] == 0.0
         assert seen[names.SINK_OLDEST]["main",] > 2.0
         daemon.process.send_signal(signal.SIGTERM)
-        assert daemon.process.wait(20.0) == 0
+        assert daemon.process.wait(PATIENCE_S) == 0
 
 
 def test_sinks_come_and_go_with_the_configuration(opensearch3: IndexServer, node: Collector) -> None:
@@ -102,10 +106,11 @@ def test_sinks_come_and_go_with_the_configuration(opensearch3: IndexServer, node
     without = node.files.config.read_text()
     daemon = node.start(TWENTY_TIMES)
     wait_for("a few samples", lambda: len(node.documents()) > 5)
+    past = ids(node)
     add_sink(node, opensearch3, opensearch3.url)
     daemon.process.send_signal(signal.SIGHUP)
     wait_for("the sink is up", lambda: node.gauge(names.SINK_UP, "main") == 1.0, PATIENCE_S)
-    wait_for("the past is there too", lambda: set(ids_in(opensearch3, subsystem(node))) >= ids(node), PATIENCE_S)
+    wait_for("the past is there too", lambda: past <= set(ids_in(opensearch3, subsystem(node))), PATIENCE_S)
     node.files.config.write_text(without)
     daemon.process.send_signal(signal.SIGHUP)
     wait_for("the sink has gone", lambda: node.gauge(names.SINK_UP, "main") is None)

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.servers
 
 SWITCHES = 400
 DAY_S = 86400.0
+BOUNDS_S = (2 * 3600.0, 12 * 3600.0, 20 * 3600.0)
 
 QUESTIONS = [
     (),
@@ -47,7 +48,10 @@ FORMS = [("--json",), (), ("--csv",), ("--summary",), ("--summary", "--json")]
 def switchover(dice: random.Random, seq: int, now_s: float, subsystem: str) -> Captured:
     """Returns a switch of some node some time ago; some are observed and of unknown duration, some at one moment."""
     to = dice.choice(list(Wanted))
-    started_s = now_s - (dice.choice([3600.0, 7200.0]) if seq % 7 == 0 else dice.uniform(0, DAY_S))
+    age_s = dice.choice([3600.0, 7200.0]) if seq % 7 == 0 else dice.uniform(0, DAY_S)
+    # None crosses a bound of QUESTIONS while they are asked, of the log first and then of the index.
+    age_s += 600.0 if any(bound_s - 600.0 <= age_s < bound_s for bound_s in BOUNDS_S) else 0.0
+    started_s = now_s - age_s
     phases = {phase: round(dice.expovariate(0.05), 6) for phase in dice.sample(PHASES, dice.randint(0, 4))}
     duration_s = round(sum(phases.values()), 6)
     host = f"fu-c2f01-{dice.randint(1, 12):02}"
@@ -67,11 +71,12 @@ def switchover(dice: random.Random, seq: int, now_s: float, subsystem: str) -> C
 
 def boxes(now_s: float, subsystem: str) -> Iterator[Captured]:
     """Yields the newest boxes of nodes of which some are stuck: they say so, or take too long."""
-    for number, state in enumerate(["off", "starting", "starting", "on", "stopping"]):
+    states = [("off", 0.0), ("starting", 100.0), ("starting", 20.0), ("on", 300.0), ("stopping", 400.0)]
+    for number, (state, age_s) in enumerate(states):
         node = Node(host=f"fu-c2f02-{number:02}", appliance="bu-c2f02", subsystem=subsystem)
         mode = MODE_OF_CLOUD_STATE[state]
         box = make_box(state, stuck=True if number == 1 else None, blocker="job 7" if number == 1 else None)
-        now = ModeNow(mode=mode, since_s=now_s - 100 * number)
+        now = ModeNow(mode=mode, since_s=now_s - age_s)
         yield box_document(Sighting(box=box), now, node, now_s)
 
 

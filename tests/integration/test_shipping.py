@@ -127,7 +127,7 @@ def test_an_unprepared_server_is_left_alone_until_it_is(
     prepare(each_server)
     sender.wait_empty()
     assert ids_in(each_server, subsystem) == sender.ids()
-    assert sender.value(SINK_UP) == 1.0
+    wait_for("the sink is up", lambda: sender.value(SINK_UP) == 1.0)
 
 
 @EACH
@@ -268,13 +268,14 @@ def test_a_replay_fills_what_was_deleted_and_doubles_nothing(
 ) -> None:
     prepare(opensearch3)
     sender = station(sink_of(opensearch3))
-    sender.append(*[box("fu-1", time.time(), subsystem) for _ in range(50)])
+    now_s = time.time()
+    sender.append(*[box("fu-1", now_s, subsystem) for _ in range(50)])
     sender.ship()
     sender.wait_empty()
     before = ids_in(opensearch3, subsystem)
     lost = sorted(before)[:20]
     for identity in lost:
-        opensearch3.ask(f"/{index_of(BOX, subsystem, time.time())}/_doc/{identity}", method="DELETE")
+        opensearch3.ask(f"/{index_of(BOX, subsystem, now_s)}/_doc/{identity}", method="DELETE")
     assert len(ids_in(opensearch3, subsystem)) == 30
     assert log_upkeep.replay(sender.log.path, sender.sink.name, time.time() - 3600) == 50
     sender.append()
@@ -294,10 +295,15 @@ def test_a_backlog_is_worked_off_at_its_rate_and_the_newest_are_there_at_once(
     sender.ship()
     wait_for("the sink is up", lambda: sender.value(SINK_UP) == 1.0, PATIENCE_S)
     wait_for("the newest are there", lambda: len(current(opensearch3, subsystem)) == 3, PATIENCE_S)
-    assert sender.account().backlog > 300
+
+    def no_faster() -> bool:
+        delivered = 403 - sender.account().backlog
+        return delivered <= 3 + 1 + 100 + 20 * (time.monotonic() - began_s + 1)
+
+    assert sender.account().backlog > 0
+    assert no_faster()
     wait_for("some of the past is there", lambda: sender.account().backlog < 330, PATIENCE_S)
-    took_s = time.monotonic() - began_s
-    assert 403 - sender.account().backlog <= 3 + 1 + 100 + 20 * (took_s + 1)
+    assert no_faster()
 
 
 @pytest.mark.parametrize(("age_s", "in_flight"), [(3600.0, 2), (0.0, 1)], ids=["backlog", "live"])
@@ -307,11 +313,12 @@ def test_only_a_backlog_has_two_requests_in_flight(
     """Live documents go one request after the other, so that the order of what is shown as current is theirs."""
     prepare(opensearch3)
     with FaultProxy(opensearch3.url, BlackHole()) as proxy:
-        sender = station(sink_of(opensearch3, proxy.url, timeout_s=3.0, batch_documents=10))
+        sender = station(sink_of(opensearch3, proxy.url, timeout_s=30.0, batch_documents=10))
         sender.boxes(25, age_s)
         sender.ship()
-        assert proxy.wait_for_requests(in_flight, timeout_s=2.0)
+        assert proxy.wait_for_requests(in_flight)
         assert not proxy.wait_for_requests(in_flight + 1, timeout_s=0.5)
+        proxy.switch(Refuse())  # lets go of those that wait
         proxy.switch(Pass())
         account = sender.wait_empty()
     assert account.delivered == 25

@@ -20,4 +20,6 @@ def test_every_request_of_a_few_bad_journeys_is_accounted_for(tmp_path: Path) ->
     assert sum(books.outcomes.values()) == books.accepted >= 2 * JOURNEYS
     for held in (soaked.switcher, soaked.collector):
         assert [each.children for each in held] == [0] * JOURNEYS
-        assert max(each.files for each in held) - min(each.files for each in held) <= 1
+        # A daemon that happens to look around has some files more open for a moment; one that loses them keeps them.
+        early, late = (min(each.files for each in half) for half in (held[: JOURNEYS // 2], held[JOURNEYS // 2 :]))
+        assert late - early <= 1

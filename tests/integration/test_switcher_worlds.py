@@ -22,7 +22,7 @@ from tests.integration.nursery import Nursery
 from tests.integration.worlds import WORLDS, World
 
 SHORT: dict[str, dict[str, Any]] = {
-    "switch": {"activating_timeout_s": 1.5, "deactivating_timeout_s": 1.5, "mount_timeout_s": 0.5},
+    "switch": {"activating_timeout_s": 1.5, "deactivating_timeout_s": 1.5, "mount_timeout_s": 60},
     "igniter": {"timeout_s": 60, "status_timeout_s": 60},
 }
 # Constants of the daemon, which no site has to change.

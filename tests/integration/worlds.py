@@ -49,6 +49,10 @@ def at_work(trial: Trial) -> None:
     trial.until("proven", lambda: not trial.node.state()["unproven"])
     trial.announce(100)
     trial.until("a job at work", lambda: trial.working_on(100))
+    run_dir = trial.node.paths.run_dir(100)
+    # Later on the disk may be full, which is not the stand-ins' trouble.
+    trial.until("the job has written what it begins with", lambda: [*run_dir.glob("*_pid*.ini")])
+    trial.until("the merge script too", (run_dir / "open" / "queue_status.jsn").exists)
 
 
 def draining(trial: Trial) -> None:

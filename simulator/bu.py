@@ -245,7 +245,8 @@ async def _say_later(line: Coroutine[None, None, str]) -> None:
 async def _sleep_or(event: asyncio.Event, seconds: float) -> None:
     """Waits `seconds`, or less when `event` is set."""
     try:
-        await asyncio.wait_for(event.wait(), max(0.0, seconds))
+        async with asyncio.timeout(max(0.0, seconds)):
+            await event.wait()
     except TimeoutError:
         return
 

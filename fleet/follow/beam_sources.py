@@ -96,7 +96,8 @@ class _FileReader:
     async def read(self) -> BeamMode:
         try:
             future = asyncio.wrap_future(self._mount.submit(self._content))
-            content = await asyncio.wait_for(future, self._source.timeout_s)
+            async with asyncio.timeout(self._source.timeout_s):
+                content = await future
         except TimeoutError as error:
             raise NoBeamMode(str(self._mount.overdue(self._source.timeout_s))) from error
         except MountHangs as error:

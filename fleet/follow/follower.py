@@ -142,7 +142,8 @@ class Follower:
                 self._carrier.looks = await survey(client, places, places, lambda _n: None)
                 self._looked_s = time.time()
                 try:
-                    await asyncio.wait_for(self._look_now.wait(), self._read.file.look_every_s)
+                    async with asyncio.timeout(self._read.file.look_every_s):
+                        await self._look_now.wait()
                 except TimeoutError:
                     continue
 

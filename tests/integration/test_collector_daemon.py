@@ -188,7 +188,7 @@ def test_beside_unmodified_hltd_the_mode_follows_from_its_box(node: Collector) -
 
     hltd_writes("off")
     node.start(OFTEN)
-    assert node.modes()[-1] == "HLT"
+    wait_for("the first mode", lambda: node.modes()[-1] == "HLT")
     hltd_writes("starting")
     wait_for("the mode is derived", lambda: node.modes()[-1] == "activatingCloud")
     wait_for("and shown", partial(node.shows, Mode.ACTIVATING_CLOUD))
@@ -197,10 +197,15 @@ def test_beside_unmodified_hltd_the_mode_follows_from_its_box(node: Collector) -
 
 def test_a_restart_does_not_make_the_mode_younger(node: Collector) -> None:
     node.box(cloud_state="on")
-    node.start(OFTEN).kill()
-    since = node.documents()[-1]["mode_since"]
+    first = node.start(OFTEN)
+    wait_for("the mode", lambda: node.modes()[-1] == "cloud")
+    first.kill()
+    before = node.documents()
     node.start(OFTEN)
-    assert node.documents()[-1]["mode_since"] == since
+    wait_for("the mode again", lambda: len(node.documents()) > len(before) and node.modes()[-1] == "cloud")
+    assert {document["mode_since"] for document in node.documents() if document.get("mode")} == {
+        before[-1]["mode_since"]
+    }
 
 
 @pytest.mark.skipif(bool(NO_DISK), reason=NO_DISK)
@@ -208,6 +213,7 @@ def test_a_box_that_hangs_stops_neither_samples_nor_changes_of_the_mode(node: Co
     write_mode(node.paths.mode, Mode.HLT)
     node.box(idles=3)
     node.start(OFTEN, "switch.mount_timeout_s=0.3")
+    wait_for("the box is read", lambda: node.documents()[-1].get("idles") == 3)
     with mounts.dead(node.paths.box.parent):
         wait_for("the box is old", lambda: node.documents()[-1]["box_old"])
         before = len(node.documents())
@@ -225,6 +231,7 @@ def test_a_damaged_log_is_moved_aside_and_the_switches_are_kept_anew(node: Colle
     journal.append([ended(1, 1), ended(2, 2)])
     node.paths.log.write_bytes(b"no database" * 1000)
     node.start(OFTEN)
+    wait_for("the switches", lambda: len(node.documents(SWITCHOVER)) == 2)
     assert [document["journal_seq"] for document in node.documents(SWITCHOVER)] == [1, 2]
     assert "moved to telemetry.sqlite.damaged" in node.said
 

@@ -17,6 +17,8 @@ from contract.modes import Mode, Vms
 from contract.times import hltd_date, iso
 from tests.unit.test_collector_facts import NOW_S, make_box
 
+pytestmark = pytest.mark.usefixtures("files_answer")
+
 
 class Bu:
     """A BU's folder, and a collector's look at it."""

@@ -114,9 +114,10 @@ def test_the_mode_file_is_changed_until_it_is_read(tmp_path: Path, caplog: pytes
     assert caplog.text.count("is not a mode") == 1
 
 
+@pytest.mark.usefixtures("files_answer")
 def test_the_last_good_box_is_kept_while_its_file_is_missing_or_no_box(tmp_path: Path) -> None:
     path = tmp_path / "fu-1"
-    source = BoxSource(path, 2.0)
+    source = BoxSource(path, 60.0)
     try:
         assert (source.read().box, source.read().failed) == (None, True)
         write_box(path, make_box(idles=3))
@@ -138,11 +139,11 @@ def test_a_box_that_hangs_costs_one_short_wait_and_is_taken_up_when_it_answers(
     monkeypatch.setattr(sources, "read_box", lambda path: parse_box(path.read_bytes(), str(path)))
     source = BoxSource(path, 0.3)
     try:
-        wait_for("the box is said to hang", lambda: source.read().failed, 5.0)
+        wait_for("the box is said to hang", lambda: source.read().failed)
         assert "no answer within 0.3 s" in caplog.text
         with path.open("wb") as held:
             held.write(msgspec.json.encode(make_box(idles=2)))
-        wait_for("the box is taken up", lambda: not source.read().failed, 5.0)
+        wait_for("the box is taken up", lambda: not source.read().failed)
     finally:
         source.stop()
 

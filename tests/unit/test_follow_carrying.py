@@ -141,7 +141,8 @@ def test_an_exclusion_that_cannot_be_saved_as_it_is_stopped_does_not_go_on(
             store.connection.execute(
                 "CREATE TEMP TRIGGER full BEFORE DELETE ON runners BEGIN SELECT RAISE(FAIL, 'disk is full'); END"
             )
-            await asyncio.wait_for(ours._stop(out), 30.0)
+            async with asyncio.timeout(30.0):
+                await ours._stop(out)
 
     asyncio.run(run())
     assert not store.runs(out)

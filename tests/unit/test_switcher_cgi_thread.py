@@ -46,7 +46,7 @@ def test_a_disk_that_is_slow_holds_its_callers_in_their_order_and_nobody_else(
     async def tell() -> None:
         application, node = web.Application(), Pokes(paths)
         cgi.add_routes(application, cast(Switcher, node))
-        async with TestClient(TestServer(application)) as client:
+        async with asyncio.timeout(60), TestClient(TestServer(application)) as client:
 
             async def ask(path: str) -> str:
                 async with client.get(f"{cgi.FOLDER}{path}") as answer:
@@ -71,6 +71,6 @@ def test_a_disk_that_is_slow_holds_its_callers_in_their_order_and_nobody_else(
             assert await ask("runl_cgi.py") == "[8]\n"
 
     try:
-        asyncio.run(asyncio.wait_for(tell(), 60))
+        asyncio.run(tell())
     finally:
         disk_answers.set()

@@ -78,6 +78,12 @@ class Farm:
                 return error.code
         return status
 
+    def phase(self, host: str) -> str:
+        """Returns in which phase of a switch a node is, empty for none."""
+        with urllib.request.urlopen(f"http://{self.addresses[host]}/status", timeout=10) as answer:
+            switch = json.load(answer)["switch"]
+        return str(switch["phase"]) if switch else ""
+
     def __enter__(self) -> Farm:
         return self
 

@@ -20,7 +20,7 @@ WAIT_MS = 60_000
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedFarm]:
-    farm = ServedFarm(tmp_path_factory.mktemp("page"), nodes=NODES, first="127.83.0.1", faults="dead=1", speed="30")
+    farm = ServedFarm(tmp_path_factory.mktemp("page"), nodes=NODES, first="127.83.0.1", faults="dead=1", speed="12")
     try:
         farm.start()
         yield farm

@@ -132,13 +132,14 @@ def test_samples_come_on_the_grid_and_carry_the_box_the_mode_and_the_node(node: 
     write_mode(node.paths.mode, Mode.HLT)
     node.box(idles=3, mode="HLT")
     node.start("collector.interval_s=0.5")
-    wait_for("five samples", lambda: len(node.documents()) >= 5)
+    wait_for("a dozen samples", lambda: len(node.documents()) > 12)
     newest = node.documents()[-1]
     wanted = {"idles": 3, "cloudState": "off", "mode": "HLT", "host": "fu-1", "appliance": "bu-sim01",
               "subsystem": "cdaq"}  # fmt: skip
     assert {name: newest[name] for name in wanted} == wanted
     times = [float(str(document["@timestamp"])[17:-1]) for document in node.documents()[1:]]
-    assert sum(1 for second in times if second % 0.5 < 0.2) > len(times) / 2, times
+    # On a busy machine many are late, but not all.
+    assert sorted(second % 0.5 for second in times)[len(times) // 4] < 0.1, times
 
 
 def test_a_switch_is_kept_soon_after_its_end_and_counted_by_phase(node: Collector, journal: Journal) -> None:

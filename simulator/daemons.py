@@ -14,7 +14,7 @@ from typing import IO, Final
 from contract.errors import Surroundings, TimedOut
 from switcher import processes
 
-READY_WITHIN_S: Final = 30.0
+READY_WITHIN_S: Final = 60.0
 ENDED_WITHIN_S: Final = 30.0
 LOOK_EVERY_S: Final = 0.01
 

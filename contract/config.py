@@ -69,12 +69,14 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
 class Igniter(msgspec.Struct, frozen=True, kw_only=True):
     """The cloud tool, called with start, stop or status as its last argument.
 
-    A status question is answered within `status_timeout_s`; starts and stops within `timeout_s`.
+    A status question is answered within `status_timeout_s`; starts and stops within `timeout_s`. While VMs are up the
+    tool is asked every `check_every_s` whether they still run.
     """
 
     command: Command = msgspec.field(default_factory=lambda: ["/usr/local/sbin/cloud-igniter.py"])
     timeout_s: Positive = 120.0
     status_timeout_s: Positive = 10.0
+    check_every_s: Positive = 60.0
 
 
 class Jobs(msgspec.Struct, frozen=True, kw_only=True):

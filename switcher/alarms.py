@@ -58,6 +58,8 @@ def delay_s(wake: Wake, config: NodeConfig, state: State, timeline: Timeline) ->
         return POLL_S if wake.attempt < SLOW_POLL_AFTER else SLOW_POLL_S
     if wake.timer is Timer.STOP_AGAIN:
         return STOP_AGAIN_S
+    if wake.timer is Timer.CHECK:
+        return config.igniter.check_every_s
     if wake.timer is Timer.KILL:
         return config.switch.kill_grace_s
     if wake.timer is Timer.STUCK:

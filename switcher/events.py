@@ -21,6 +21,7 @@ class Timer(StrEnum):
     STUCK = "stuck"
     DEADLINE = "deadline"
     KILL = "kill"
+    CHECK = "check"
 
 
 class Said(StrEnum):

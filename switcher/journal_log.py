@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 
 from contract.journal import AnyRecord, MoveRecord, RequestRecord, RunRecord, StartRecord, SwitchRecord
+from contract.modes import Vms
+from switcher.states import Position
 
 log = logging.getLogger("switcher")
 
@@ -18,6 +20,8 @@ def log_record(record: AnyRecord) -> None:
             log.info("%s by %s: %s (%s)", record.to.value, record.who or "somebody", record.verdict, record.id)
         case MoveRecord() if record.from_mode is not record.mode:
             log.info("mode %s -> %s (%s)", record.from_mode.value, record.mode.value, record.position)
+        case MoveRecord() if record.from_position == record.position == Position.CLOUD and record.vms is Vms.STARTING:
+            log.warning("no VMs run though the node is in cloud; they are started again")
         case MoveRecord():
             log.info("%s -> %s, VMs %s", record.from_position, record.position, record.vms.value)
         case SwitchRecord():

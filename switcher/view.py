@@ -116,7 +116,7 @@ def _waited_for(shot: Snapshot) -> str:
         return "; ".join(_run_blocker(run) for run in shot.runs)
     if state.position in (Position.DRAINING, Position.STOPPING_VMS):
         return (shot.calling or "VMs that still run") + trouble
-    if state.position is Position.CLOUD and state.vms is not Vms.UP:
+    if state.position is Position.CLOUD and (state.vms is not Vms.UP or state.trouble):
         return (shot.calling or "next try of the cloud tool") + trouble
     if state.position is Position.HLT and state.unproven:
         return (shot.calling or "the cloud tool's first answer") + trouble

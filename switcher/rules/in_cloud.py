@@ -1,4 +1,4 @@
-"""Rules of `cloud`: VMs are started, and kept up."""
+"""Rules of `cloud`: VMs are started, and kept up: the cloud tool is asked now and then whether they still run."""
 
 from __future__ import annotations
 
@@ -26,19 +26,24 @@ LASTING_ERRORS: Final = 5  # of the status question at start-up, before the node
 
 
 def cloud_igniter_said(state: State, event: IgniterSaid) -> Step:
-    """Keeps the VMs up: a start that fails is tried again, ever more seldom."""
+    """Keeps the VMs up: they are started when none run; a start that fails is tried again, ever more seldom."""
     state = replace(state, asked=None)
     if event.said is Said.ERROR:
         return _cloud_error(state, event)
     if event.verb is Verb.START or event.said is Said.RUNNING:
         state = replace(state, vms=Vms.UP, unproven=False, errors=0, trouble="")
-        return end_switch(state, "done")
-    return ignite(replace(state, vms=Vms.STARTING, unproven=False), Verb.START)
+        state, ended = end_switch(state, "done")
+        return state, (*ended, Wake(Timer.CHECK))
+    return ignite(replace(state, vms=Vms.STARTING, unproven=False, errors=0, trouble=""), Verb.START)
 
 
 def _cloud_error(state: State, event: IgniterSaid) -> Step:
     errors = state.errors + 1
-    state = replace(state, vms=Vms.FAILED, errors=errors, trouble=f"cloud tool {event.verb.value}: {event.why}")
+    state = replace(state, errors=errors, trouble=f"cloud tool {event.verb.value}: {event.why}")
+    if event.verb is Verb.STATUS and state.vms is Vms.UP and not state.unproven:
+        # A question without an answer is no reason to call `start` on VMs that may well run.
+        return state, (Wake(Timer.CHECK),)
+    state = replace(state, vms=Vms.FAILED)
     if event.verb is Verb.STATUS and errors >= LASTING_ERRORS:
         reason = f"the cloud tool fails since the start of the switcher: {event.why}"
         return state, (Ask(Wanted.HLT, "switcher", reason),)
@@ -47,7 +52,9 @@ def _cloud_error(state: State, event: IgniterSaid) -> Step:
 
 
 def cloud_woke(state: State, event: Woke) -> Step:
-    """Tries again what failed."""
+    """Tries again what failed, and looks after VMs that are up."""
+    if event.timer is Timer.CHECK and state.vms is Vms.UP:
+        return ignite(state, Verb.STATUS)
     if event.timer is Timer.RETRY and state.vms is Vms.FAILED:
         return ignite(state, Verb.STATUS if state.unproven else Verb.START)
     return anywhere_woke(state, event)

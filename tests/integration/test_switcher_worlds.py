@@ -23,7 +23,7 @@ from tests.integration.worlds import WORLDS, World
 
 SHORT: dict[str, dict[str, Any]] = {
     "switch": {"activating_timeout_s": 1.5, "deactivating_timeout_s": 1.5, "mount_timeout_s": 60},
-    "igniter": {"timeout_s": 60, "status_timeout_s": 60},
+    "igniter": {"timeout_s": 60, "status_timeout_s": 60, "check_every_s": 1.0},
 }
 # Constants of the daemon, which no site has to change.
 SOON: dict[str, Any] = {"switcher.alarms:STOP_AGAIN_S": 1.0}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from contract.modes import Mode
+from simulator.vms import Vms
 from tests.integration.journeys import Trial
 
 FULL: Final = os.strerror(errno.ENOSPC)
@@ -106,6 +108,11 @@ def bring_back(trial: Trial) -> None:
     (trial.node.paths.watch_dir / "exclude").touch()
 
 
+def kill_vms(trial: Trial) -> None:
+    for pid in Vms(trial.node.paths.watch_dir.parent / "vms").running():
+        os.kill(pid, signal.SIGKILL)
+
+
 def lock_token(trial: Trial) -> None:
     """Puts a directory where core0 would have to go: renaming a file over it fails."""
     (trial.node.paths.tokens("cloud") / "core0").mkdir()
@@ -171,6 +178,28 @@ WORLDS: Final = (
         ask="exclude",
         meanwhile=Mode.CLOUD,
         blocker="cloud tool start (pid ",
+        heal=faults(),
+        ends_in=Mode.CLOUD,
+        stuck=False,
+    ),
+    World(
+        name="the VMs die and can't be started again",
+        prepare=in_cloud,
+        wrong=both(faults(start={"exit": 5}), kill_vms),
+        ask="",
+        meanwhile=Mode.CLOUD,
+        blocker="after: cloud tool start: exit 5",
+        heal=faults(),
+        ends_in=Mode.CLOUD,
+        stuck=False,
+    ),
+    World(
+        name="the cloud tool can't say whether the VMs run",
+        prepare=in_cloud,
+        wrong=faults(status={"exit": 14}),
+        ask="",
+        meanwhile=Mode.CLOUD,
+        blocker="after: cloud tool status: exit 14",
         heal=faults(),
         ends_in=Mode.CLOUD,
         stuck=False,

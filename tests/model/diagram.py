@@ -41,7 +41,7 @@ ORDER: Final = (
     *("start done", "start fails", "stop done", "stop fails"),
     *("run announced", "BU: run goes on", "BU: run is over", "BU is silent", "run ended or vanished"),
     "core token moved by hand",
-    *("clock retry", "clock poll", "clock stop_again", "clock deadline", "clock kill"),
+    *("clock retry", "clock poll", "clock stop_again", "clock deadline", "clock kill", "clock check"),
     *("restart", "reboot", "first start"),
 )
 

@@ -194,6 +194,7 @@ SEEDED: Final = (
     Fault("a second notification starts a run again", "6", RunAppeared, (HLT,), _instead(_starts_again)),
     Fault("a run that is over is joined", "6", RunChecked, (HLT,), _instead(_joins_what_is_over)),
     Fault("after a restart nobody says stuck", "7", Started, EVERYWHERE, _without_clock(Timer.STUCK)),
+    Fault("nobody looks after VMs that are up", "7", IgniterSaid, (CLOUD,), _without_clock(Timer.CHECK)),
     Fault("running VMs are not asked about again", "7", IgniterSaid, (STOPPING,), _without_clock(Timer.POLL)),
     Fault(
         "jobs are held for told after a restart",

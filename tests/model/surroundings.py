@@ -8,7 +8,8 @@ moment.
 Taken for granted:
 - `status` is never wrong about virtual machines, though it may fail. `stop` may lie, `start` may fail and have started
   them.
-- Nobody but the cloud tool starts virtual machines, except that they may come up by themselves when the machine boots.
+- Virtual machines may die at any moment. Nobody but the cloud tool starts them, except that they may come up by
+  themselves when the machine boots.
 - Where nothing speaks for virtual machines (position and `vms` of the state), a `status` that fails means that there
   are none, as the contract has it: a node without a cloud tool works in HLT.
 - A run that ends between the BU's answer and the join is not told apart from one that ends right after the join.
@@ -232,6 +233,8 @@ class Surroundings:
                 yield Move(1, f"somebody deletes the directory of run {run}", "", None, gone)
 
     def _people(self, world: World) -> Iterator[Move]:
+        if world.vms:
+            yield Move(1, "the VMs die", "", None, world._replace(vms=False))
         if world.in_cloud < TOKENS:
             moved = world._replace(in_cloud=world.in_cloud + 1, hand=True)
             yield Move(1, "somebody moves a core token into the cloud folder", "", None, moved)

@@ -63,7 +63,9 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         return done
 
     def _note(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        self.mishaps.append(f"{context.get('message')}: {context.get('exception')!r}")
+        died_of = context.get("exception")
+        if died_of is None or isinstance(died_of, Exception):  # a kill is no mishap
+            self.mishaps.append(f"{context.get('message')}: {died_of!r}")
 
 
 class _Jumping(selectors.DefaultSelector):

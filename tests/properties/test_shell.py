@@ -103,12 +103,13 @@ class Shell(RuleBasedStateMachine):
     def post_again(self, data: st.DataObject, to: Wanted) -> None:
         identity = data.draw(st.sampled_from(sorted(self.answered)))
         task = self._post({"id": identity, "to": to.value})
-        if not task.done():
+        if not task.done() or task.cancelled():
             return  # killed meanwhile
         again = _json(task.result())
         first = self.answered[identity]
-        # Accepted may have become refused by the cloud tool, or been undone by a later one; nothing else changes.
-        changes = {Verdict.ACCEPTED: {Verdict.NEWER, Verdict.REFUSED}, Verdict.REFUSED: set()}
+        # Accepted may have become refused by the cloud tool; what was not refused may be undone by a later one, also by
+        # a file that lay there unnoticed until now.
+        changes = {Verdict.ACCEPTED: {Verdict.NEWER, Verdict.REFUSED}, Verdict.ALREADY: {Verdict.NEWER}}
         verdicts = {first["verdict"], *changes.get(first["verdict"], set())}
         assert again is None or again["verdict"] in verdicts, f"first {first}, then {again}"
 
@@ -238,6 +239,11 @@ class Shell(RuleBasedStateMachine):
             assert isinstance(how, int)
             processes.answer(call, how, does_it=False)
         self.world.rest()
+
+    @precondition(lambda self: self.world.processes.vms)
+    @rule()
+    def vms_die(self) -> None:
+        self.world.processes.vms = False
 
     @precondition(lambda self: self.world.processes.of_role("job") or self.world.processes.of_role("merge"))
     @rule(data=st.data(), code=st.sampled_from([0, 0, 1]))
@@ -430,6 +436,7 @@ class Shell(RuleBasedStateMachine):
             if path.name.strip(".").split(".")[0] in COMMANDS and path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
         self.mode_spoilt = False
+        world.pass_s(world.config.igniter.check_every_s)
         self._world_answers()
         self._settled()
         self._post({"id": "at-last-cloud", "to": "cloud"})
@@ -469,6 +476,7 @@ class Shell(RuleBasedStateMachine):
         tokens = status.tokens
         if wanted is Wanted.CLOUD:
             assert status.vms is Vms.UP, status
+            assert self.world.processes.vms
             assert tokens["cloud"] == len(self.cores)
             assert not self.world.processes.of_role("job")
         else:

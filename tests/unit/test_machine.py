@@ -85,7 +85,7 @@ def test_an_idle_node_goes_to_cloud_and_publishes_it_when_the_tokens_have_moved(
     assert effects == [Ignite(Verb.START)]
     state, effects = play(state, STARTED)
     assert state.vms is Vms.UP
-    assert effects == [EndSwitch("done")]
+    assert effects == [EndSwitch("done"), Wake(Timer.CHECK)]
 
 
 def test_jobs_are_told_only_when_the_cloud_tool_is_known_to_work() -> None:
@@ -305,6 +305,33 @@ def test_a_failing_start_is_tried_again_more_seldom_and_the_node_stays_in_cloud(
     assert [wake.attempt for wake in waits] == [1, 2, 3]
     state, _ = play(state, STARTED)
     assert state.vms is Vms.UP
+
+
+def test_vms_that_die_in_cloud_are_started_again() -> None:
+    state, effects = play(State(), *TO_CLOUD)
+    assert effects[-1] == Wake(Timer.CHECK)
+    state, effects = play(state, Woke(Timer.CHECK))
+    assert effects == [Ignite(Verb.STATUS)]
+    up, effects = play(state, STATUS_UP)
+    assert (up.vms, effects) == (Vms.UP, [Wake(Timer.CHECK)])
+    dead, effects = play(state, STATUS_DOWN)
+    assert (mode(dead), dead.vms, effects) == (Mode.CLOUD, Vms.STARTING, [Ignite(Verb.START)])
+
+
+def test_a_cloud_tool_that_cannot_say_whether_vms_run_does_not_start_them_twice() -> None:
+    state, effects = play(State(), *TO_CLOUD, Woke(Timer.CHECK), IgniterSaid(Verb.STATUS, Said.ERROR, "exit 14"))
+    assert (state.vms, state.trouble, effects) == (Vms.UP, "cloud tool status: exit 14", [Wake(Timer.CHECK)])
+    state, effects = play(state, Woke(Timer.CHECK), STATUS_UP)
+    assert (state.errors, state.trouble) == (0, "")
+
+
+def test_an_include_while_the_vms_are_looked_after_stops_them_all_the_same() -> None:
+    state, effects = play(State(), *TO_CLOUD, Woke(Timer.CHECK), asked(Wanted.HLT, "r2"))
+    assert not any(isinstance(effect, Ignite) for effect in effects)
+    _, effects = play(state, STATUS_UP)
+    assert Ignite(Verb.STOP) in effects
+    _, effects = play(state, STATUS_DOWN)
+    assert effects == [MoveTokens(Wanted.HLT)]
 
 
 def test_a_repeated_id_gets_the_same_answer_and_a_stale_one_undoes_nothing() -> None:

@@ -103,7 +103,7 @@ class Shell(RuleBasedStateMachine):
     def post_again(self, data: st.DataObject, to: Wanted) -> None:
         identity = data.draw(st.sampled_from(sorted(self.answered)))
         task = self._post({"id": identity, "to": to.value})
-        if not task.done() or task.cancelled():
+        if not task.done() or task.cancelled() or task.exception():
             return  # killed meanwhile
         again = _json(task.result())
         first = self.answered[identity]

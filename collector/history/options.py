@@ -110,6 +110,8 @@ def which_switches(shown: int) -> Callable[[Decorated], Decorated]:
             limit: int | None,
             **others: Any,
         ) -> None:
+            if since is not None and until is not None and since > until:
+                raise click.UsageError("--since lies after --until: nothing can be between them")
             if phase and not slowest:
                 raise click.UsageError("--phase goes with --slowest")
             table = not (others["summary"] or others["as_json"] or others["as_csv"])

@@ -29,6 +29,7 @@ from contract.secrets import read_secrets
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
+WORDS_LENGTH: Final = 200
 
 
 class IndexTrouble(Surroundings):
@@ -254,4 +255,5 @@ def _words(error: Exception) -> str:
     """Returns the innermost cause, short: the clients wrap errors in errors."""
     while error.__cause__ is not None and isinstance(error.__cause__, Exception):
         error = error.__cause__
-    return " ".join(str(error).split())[-200:]
+    words = " ".join(str(error).split())
+    return words if len(words) <= WORDS_LENGTH else f"... {words[-WORDS_LENGTH:].partition(' ')[2]}"

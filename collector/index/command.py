@@ -20,6 +20,7 @@ from collector.index.output import show, show_difference
 from collector.index.server import install, survey
 from collector.index.templates import DEFAULT_SHAPE, Shape, parts, pattern
 from contract.config import Product, Sink
+from contract.errors import Surroundings
 
 CODES: Final = "2 wrong usage, 3 configuration, 5 a server does not answer, or not to this user."
 
@@ -125,9 +126,12 @@ def diff(*, sinks: list[Sink], shape: Shape, as_json: bool) -> None:
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 def write(*, folder: Path, shape: Shape) -> None:
     """Write all templates and policies to FOLDER as JSON, for both products, to be read or sent by hand."""
-    for path, content in files(shape).items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(content)
+    try:
+        for path, content in files(shape).items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(content)
+    except OSError as error:
+        raise Surroundings(f"{error.filename}: cannot be written ({error.strerror}); name another folder") from error
 
 
 def files(shape: Shape = DEFAULT_SHAPE) -> dict[Path, bytes]:

@@ -87,10 +87,10 @@ def farm(flavour: Flavour) -> Dashboard:
              Column("appliance", "appliance"), Column("host", "node", link=NODE_LINK),
              Column("Value", "last mode", mappings=mode_mappings()),
          ])),
-        (6, "Alerts", "What fires right now.",
-         table([rows(f'ALERTS{{alertstate="firing",alertname=~"Hltmode.+",{APPLIANCES}}}')], [
-             Column("alertname", "alert", link=RUNBOOKS), Column("host", "node", link=NODE_LINK),
-             Column("severity", "severity"),
+        (6, "Alerts", "What fires right now, for the farm as a whole too.",
+         table([rows('ALERTS{alertstate="firing",alertname=~"Hltmode.+",appliance=~"$appliance|"}')], [
+             Column("alertname", "alert", link=RUNBOOKS), Column("appliance", "appliance"),
+             Column("host", "node", link=NODE_LINK), Column("severity", "severity"),
          ])),
         runbook="HltmodeStuckActivating",
     )  # fmt: skip

@@ -53,6 +53,39 @@ def delivered(batch: Batch) -> Outcome:
     return Outcome(delivered=tuple(row.number for row in batch.rows))
 
 
+def flip_a_page(path: Path, share: float) -> None:
+    """Turns 64 bytes round in the page with documents that has such a share of them before it."""
+    content = bytearray(path.read_bytes())
+    size = int.from_bytes(content[16:18], "big")
+    leaves = [at for at in range(size, len(content), size) if content[at] == 0x0D and b"xxx" in content[at : at + size]]
+    at = leaves[int(share * len(leaves))]
+    content[at : at + 64] = bytes(byte ^ 0xFF for byte in content[at : at + 64])
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_a_damaged_page_takes_away_what_is_in_it_and_nothing_else(
+    log: Log, deliveries: Deliveries, caplog: pytest.LogCaptureFixture, share: float
+) -> None:
+    append(log, *[box(float(time_s), size=1000) for time_s in range(600)])
+    log.close()
+    flip_a_page(log.path, share)
+    log.open()
+    append(log, box(600.0))
+    times: set[float] = set()
+    while (batch := deliveries.newest(Limits(50, 1 << 20, older=50))).rows or batch.spans:
+        times.update(row.time_s for row in batch.rows)
+        deliveries.settle(batch, delivered(batch))
+    append(log, box(601.0))
+    account = log.accounts["main"]
+    assert account.backlog == 1
+    assert 0 < account.dropped < 20
+    assert account.delivered == len(times) == 601 - account.dropped
+    assert {100.0, 599.0, 600.0} <= times
+    assert "documents cannot be read any more" in caplog.text
+    assert [row.time_s for row in deliveries.newest(ALL).rows] == [601.0]
+
+
 def test_the_newest_go_first_and_the_rest_follows(log: Log, deliveries: Deliveries) -> None:
     append(log, *[box(float(time_s)) for time_s in range(10)])
     first = deliveries.newest(Limits(4, 1 << 20))

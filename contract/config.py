@@ -7,6 +7,7 @@ flag `--set section.key=value`. An unknown key is an error that names the neares
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 import socket
@@ -210,11 +211,18 @@ def read_table(path: Path, option: str = "--config") -> Table:
     """Returns what a TOML file holds; `option` names another. Raises ConfigError."""
     try:
         with path.open("rb") as file:
-            return tomllib.load(file)
+            return tomllib.load(file, parse_float=_finite)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); name another with {option}") from error
     except (ValueError, RecursionError) as error:  # of which not all are TOMLDecodeErrors: numbers, dates, UTF-8
         raise ConfigError(f"{path}: not TOML: {error}") from error
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a number that anything here can be")
+    return number
 
 
 def _overlay(table: Table, section: str, key: str, text: str, source: str) -> None:
@@ -225,7 +233,7 @@ def _overlay(table: Table, section: str, key: str, text: str, source: str) -> No
     if not _is_unicode(text):
         raise ConfigError(f"{source}: not text in UTF-8")
     try:
-        inner[key] = tomllib.loads(f"value = {text}")["value"]
+        inner[key] = tomllib.loads(f"value = {text}", parse_float=_finite)["value"]
     except (ValueError, RecursionError):
         inner[key] = text
 

@@ -29,6 +29,7 @@ LARGEST_BYTES: Final = 16 << 20
 # As much of ClusterShell's form as tells how many nodes a text can mean at most.
 BRACKETS: Final = re.compile(r"\[([^\[\]]*)\]")
 SET: Final = re.compile(r"[A-Za-z0-9._\-\[\],/!&^@:* ]*")
+GROUP: Final = re.compile(r"@[A-Za-z0-9._:\-]+(?![A-Za-z0-9._:\-\[*])")  # by its name, not by a pattern
 SIZES: Final = re.compile(r"\[(\d+)\]")
 BETWEEN: Final = re.compile(r"[,!&^\s]")
 RAISED: Final = (AssertionError, IndexError, ValueError)  # by its parser, besides its own errors
@@ -73,6 +74,8 @@ def expand_names(texts: Iterable[str]) -> list[str]:
         if _most(text) > MOST:
             raise BadHosts(f"{text[:60]}: means more than {MOST} nodes; name fewer")
         try:
+            if empty := next((name for name in GROUP.findall(text) if not NodeSet(name)), None):
+                raise BadHosts(f"{empty[:60]}: no such group, or nobody is in it")
             found.update(NodeSet(text))
         except (NodeSetException, RangeSetException, GroupResolverError, GroupSourceError, *RAISED) as error:
             raise BadHosts(f"{text[:60]}: not a set of nodes ({error})") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import math
 import ssl
 from collections.abc import Callable
 from functools import wraps
@@ -13,6 +14,7 @@ import click
 
 from contract.errors import ConfigError
 from contract.modes import Wanted
+from contract.request import LONGEST_DEADLINE_S as LONGEST_S
 from contract.secret_file import read_token
 from fleet.farm import Farm
 from fleet.hosts import read_places
@@ -84,34 +86,43 @@ def of_farm(command: Command) -> Command:
     return with_farm  # type: ignore[return-value]  # click's decorators keep the type that they are given
 
 
+class Number(click.FloatRange):
+    """A number within limits; what is none (`nan`) lies within no limits, and JSON could not keep it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Returns the number. Raises click.BadParameter."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a number", param, ctx)
+        return number
+
+
 def of_order(command: Command) -> Command:
     """Adds the options of an operation; the command gets them as `order`."""
 
     @click.option("--who", default=getpass.getuser, help="Who orders it. [default: your user name]")
     @click.option("--reason", default="", help="Why; every node's journal keeps it.")
     @click.option("--count", "most", type=click.IntRange(min=1), help="So many move; who is there already is not one.")
-    @click.option(
-        "--percent", type=click.FloatRange(0.0, 100.0, min_open=True), help="Such a share of all named moves."
-    )
+    @click.option("--percent", type=Number(0.0, 100.0, min_open=True), help="Such a share of all named moves.")
     @click.option("--keep", type=click.IntRange(min=0), default=0, help="So many of each appliance stay in HLT.")
     @click.option("--keep-total", type=click.IntRange(min=0), default=0, help="So many of all nodes named stay in HLT.")
     @click.option("--prefer", type=click.Choice(["idle"]), help="Nodes with the fewest jobs first: least is lost.")
     @click.option("--ramp", default="100%", show_default=True, help="Stages: counts or shares, such as 1,5%,25%,100%.")
-    @click.option("--pause", "pause_s", type=click.FloatRange(min=0.0), default=0.0, help="Seconds between stages.")
+    @click.option("--pause", "pause_s", type=Number(0.0, LONGEST_S), default=0.0, help="Seconds between stages.")
     @click.option("--in-flight", type=click.IntRange(min=1), default=1500, show_default=True, help="Under way at once.")
-    @click.option("--per-second", type=click.FloatRange(0.1), default=1000.0, show_default=True, help="Asked a second.")
+    @click.option("--per-second", type=Number(0.1, 1e6), default=1000.0, show_default=True, help="Asked a second.")
     @click.option(
         "--stop-share",
-        type=click.FloatRange(0.0, 1.0),
+        type=Number(0.0, 1.0),
         default=0.1,
         show_default=True,
         help="Asks nobody more when a greater share of those that ended is bad.",
     )
-    @click.option("--limit", "limit_s", type=click.FloatRange(1.0), help="Seconds for each node. [default: 240 or 120]")
-    @click.option("--hurry", is_flag=True, help="Without waiting for two more lumisections.")
     @click.option(
-        "--deadline", "deadline_s", type=click.FloatRange(1.0, 86400.0), help="Seconds; then jobs are killed."
+        "--limit", "limit_s", type=Number(1.0, LONGEST_S), help="Seconds for each node. [default: 240 or 120]"
     )
+    @click.option("--hurry", is_flag=True, help="Without waiting for two more lumisections.")
+    @click.option("--deadline", "deadline_s", type=Number(1.0, LONGEST_S), help="Seconds; then jobs are killed.")
     @wraps(command)
     def with_order(*arguments: Any, **more: Any) -> Any:
         names = ("who", "reason", "most", "percent", "keep", "keep_total", "limit_s", "hurry", "deadline_s")

@@ -61,7 +61,7 @@ def stage_sizes(ramp: Ramp, nodes: int) -> tuple[int, ...]:
     for text in ramp.stages:
         try:
             size = math.ceil(nodes * float(text[:-1]) / 100) if text.endswith("%") else int(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise BadRamp(f"--ramp {text}: a number of nodes or a share such as 25% wanted") from None
         if size <= 0:
             raise BadRamp(f"--ramp {text}: more than 0 wanted")

@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from fleet.farm import Farm
-from fleet.options import of_farm
+from fleet.options import Number, of_farm
 
 PORT: Final = 9800
 STREAMS: Final = 64
@@ -33,7 +33,7 @@ STREAMS: Final = 64
 @click.option(
     "--every",
     "every_s",
-    type=click.FloatRange(0.5, 600.0),
+    type=Number(0.5, 600.0),
     default=5.0,
     show_default=True,
     help="Seconds between two looks at a node.",

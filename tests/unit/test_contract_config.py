@@ -54,6 +54,7 @@ def test_a_flag_takes_lists_and_plain_words() -> None:
         ("[switch]\nkill_grace_s = 0\n", "switch.kill_grace_s"),
         ("port = 1\n", "port"),
         ("[http\n", "not TOML"),
+        ("[switch]\nkill_grace_s = inf\n", "inf is not a number"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_file_and_key(tmp_path: Path, text: str, words: str) -> None:

@@ -58,6 +58,7 @@ def written(folder: Path, text: str) -> Path:
         (BEAM + '[to_cloud]\nramp = ["5%", "1%"]\n' + GAP, "to_cloud.ramp: 1%: less than the stage before"),
         (BEAM, "file: lacks rule; write it"),
         ("=", "not TOML"),
+        ("[turns]\nbetween_s = nan", "nan is not a number"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_key_and_the_remedy(tmp_path: Path, text: str, words: str) -> None:

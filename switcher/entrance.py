@@ -12,11 +12,11 @@ from typing import Final
 from aiohttp import web
 
 from contract.config import Http
+from contract.door import Door
 from contract.errors import ConfigError, Surroundings
 from contract.networks import family_of
 from contract.secret_file import read_secret, read_token
 from switcher import http
-from switcher.door import Door
 from switcher.node import Switcher
 
 log = logging.getLogger(__name__)

@@ -12,12 +12,12 @@ import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from contract.answering import tell_door
+from contract.callers import Allowed, Rates, Sparing, caller_of
 from contract.config import Http
 from contract.errors import HltmodeError
 from contract.networks import Address
 from switcher import api, cgi
-from switcher.callers import Allowed, Rates, Sparing, caller_of
-from switcher.connection import Connection
 from switcher.node import Switcher
 
 log = logging.getLogger(__name__)
@@ -122,28 +122,10 @@ def build(switcher: Switcher, rules: Rules) -> web.Application:
 
     if not server_log.filters:
         server_log.addFilter(Unforeseen())
-    application = web.Application(middlewares=[_tell_door, _close_cgi, guarded])
+    application = web.Application(middlewares=[tell_door, _close_cgi, guarded])
     cgi.add_routes(application, switcher)
     api.add_routes(application, switcher)
     return application
-
-
-@web.middleware
-async def _tell_door(request: web.Request, handler: Handler) -> web.StreamResponse:
-    connection = request.transport.get_protocol() if request.transport else None
-    if not isinstance(connection, Connection):
-        return await handler(request)
-    try:
-        response = await handler(request)
-    except web.HTTPException as error:
-        error.force_close()
-        raise
-    else:
-        if connection.last:
-            response.force_close()
-        return response
-    finally:
-        connection.answered()
 
 
 @web.middleware

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from contract.errors import HltmodeError, Surroundings
+from contract.heads import LARGEST_BODY_BYTES
 from contract.paths import RunRef
 from simulator.node_farm.clock import LoopClock
 from simulator.node_farm.entrance import Entrance
@@ -27,7 +28,6 @@ from simulator.node_farm.faults import Fault, deal
 from simulator.node_farm.node import FarmNode
 from simulator.node_farm.small_http import Asked, Connection, Handler, Page, Respond
 from simulator.node_farm.work import CORES, FarmRun
-from switcher.heads import LARGEST_BODY_BYTES
 from switcher.view import Identity
 
 NODES_OF_APPLIANCE: Final = 20

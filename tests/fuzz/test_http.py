@@ -14,8 +14,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from contract import heads
 from contract.request import BadRequest
-from switcher import heads
 from tests.fuzz.budget import BUDGET, tried
 from tests.fuzz.inputs import JSON_VALUES, NASTY, bent
 from tests.integration.node import Node, wait_for

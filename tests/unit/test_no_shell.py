@@ -13,7 +13,7 @@ SHELLS = {
     "spawnvp", "execl", "execlp", "eval", "exec", "load_module", "unsafe_load",
 }  # fmt: skip
 UNPICKLERS = {"pickle", "marshal", "shelve", "dill", "commands", "pty"}
-ENTRANCES = ("switcher/cgi.py", "switcher/api.py", "switcher/http.py", "switcher/door.py", "switcher/heads.py")
+ENTRANCES = ("switcher/cgi.py", "switcher/api.py", "switcher/http.py", "contract/door.py", "contract/heads.py")
 
 
 def modules() -> list[Path]:

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import pytest
 
-from switcher import heads
+from contract import heads
 
 GET = b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /switch HTTP/1.1\r\nContent-Length: 3\r\n\r\n"

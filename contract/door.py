@@ -13,25 +13,46 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
+from contract.callers import Allowed, Sparing, caller_of
+from contract.connection import PATIENCE, Connection, Page, Patience
+from contract.heads import LARGEST_BODY_BYTES, Unfit
 from contract.networks import Address
-from switcher.callers import Allowed, Sparing, caller_of
-from switcher.connection import PATIENCE, Connection, Patience
-from switcher.heads import Unfit
 
 log = logging.getLogger(__name__)
 
 ACCEPT_AGAIN_S: Final = 0.2
 
-MOST_FROM_ONE: Final = 0.25  # of all connections
 MOST_STRANGERS: Final = 8
 CHUNK_BYTES: Final = 16 << 10
 AT_ONCE: Final = 32
 
 
+def plain(unfit: Unfit) -> tuple[str, bytes]:
+    """Returns a refusal as a line of text."""
+    return "text/plain; charset=utf-8", f"{unfit.words}\n".encode()
+
+
+class Terms(NamedTuple):
+    """What else a door is told.
+
+    `from_one` is the share of all connections that one address may have, `setting` what people change to have more of
+    them, `page` what one reads who sends no request.
+    """
+
+    from_one: float = 0.25
+    largest_body_bytes: int = LARGEST_BODY_BYTES
+    setting: str = "http.connections"
+    page: Page = plain
+
+
+TERMS: Final = Terms()
+EVERYBODY: Final = Allowed(("0.0.0.0/0", "::/0"))
+
+
 class Door:
-    """Accepts connections for the protocols that `make` makes: `most` in all, a quarter of them from one address.
+    """Accepts connections for the protocols that `make` makes: `most` in all, a share of them from one address.
 
     Of callers who are not `allowed` there are never more than a few, just enough to tell them so. Where there is no
     room, the connection gives way that waits longest, of the address that has most; so one who comes with a request
@@ -39,12 +60,20 @@ class Door:
     """
 
     def __init__(
-        self, make: Callable[[], asyncio.Protocol], allowed: Allowed, most: int, patience: Patience = PATIENCE
+        self,
+        make: Callable[[], asyncio.Protocol],
+        allowed: Allowed,
+        most: int,
+        patience: Patience = PATIENCE,
+        terms: Terms = TERMS,
     ) -> None:
         self.patience = patience
+        self.largest_body_bytes = terms.largest_body_bytes
+        self.page = terms.page
         self.buffer = memoryview(bytearray(CHUNK_BYTES))
         self.allowed = allowed
         self.most = most
+        self._terms = terms
         self._make = make
         self._loop = asyncio.get_running_loop()
         self._here: dict[Connection, None] = {}  # oldest first
@@ -122,11 +151,11 @@ class Door:
     def _full_for(self, caller: Address) -> str:
         """Returns why there is no room for one more connection from `caller`, empty when there is."""
         if self._count[caller] >= self._most_from_one:
-            return f"{self._count[caller]} connections from one address; see http.connections"
+            return f"{self._count[caller]} connections from one address; see {self._terms.setting}"
         if caller not in self.allowed and len(self._strangers()) >= MOST_STRANGERS:
             return f"{MOST_STRANGERS} connections from callers who may not ask; see http.allow"
         if len(self._here) >= self.most:
-            return f"{self.most} connections are open; see http.connections"
+            return f"{self.most} connections are open; see {self._terms.setting}"
         return ""
 
     def _make_room(self, caller: Address) -> bool:
@@ -140,7 +169,7 @@ class Door:
 
     @property
     def _most_from_one(self) -> int:
-        return max(1, int(self.most * MOST_FROM_ONE))
+        return max(1, int(self.most * self._terms.from_one))
 
     def _strangers(self) -> list[Connection]:
         return [here for here in self._here if here.caller not in self.allowed]

@@ -6,8 +6,8 @@ from ipaddress import IPv4Address, ip_address
 
 import pytest
 
+from contract.callers import MOST_REMEMBERED, NOBODY, Allowed, Rates, Sparing, caller_of
 from contract.networks import address_of, networks_of
-from switcher.callers import MOST_REMEMBERED, NOBODY, Allowed, Rates, Sparing, caller_of
 
 ANNA, BORIS = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2")
 

@@ -13,11 +13,11 @@ from typing import Any, cast
 
 import pytest
 
+from contract import heads
+from contract.callers import Allowed
 from contract.config import Http
-from switcher import heads
-from switcher.callers import Allowed
-from switcher.connection import Connection, Patience
-from switcher.door import Door
+from contract.connection import Connection, Patience
+from contract.door import Door
 from switcher.entrance import listen, tls_context
 from tests.servers.certificates import make_certificates
 
@@ -213,9 +213,9 @@ def feed(door: Door, connection: Connection, piece: bytes) -> None:
 def test_a_head_is_parsed_once_and_its_end_not_looked_for_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, int]] = []
 
-    def counting(waiting: bytes | bytearray, looked_at: int = 0) -> int | heads.Unfit | None:
+    def counting(waiting: bytes | bytearray, looked_at: int, largest_body_bytes: int) -> int | heads.Unfit | None:
         asked.append((len(waiting), looked_at))
-        return find(waiting, looked_at)
+        return find(waiting, looked_at, largest_body_bytes)
 
     find = heads.length
     monkeypatch.setattr(heads, "length", counting)

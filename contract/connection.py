@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final, NamedTuple, Protocol, cast
 
+from contract import heads
+from contract.heads import Unfit
 from contract.networks import Address
-from switcher import heads
-from switcher.heads import Unfit
 
 MOST_WAITING_BYTES: Final = 64 << 10
 BLANK: Final = b"\r\n"  # allowed before a request
@@ -18,8 +19,8 @@ BLANK: Final = b"\r\n"  # allowed before a request
 class Patience(NamedTuple):
     """How long a connection may take, in seconds.
 
-    `arrive_s` from a connection, or the first byte of a request, to its last; `answer_s` until it is answered, though
-    no answer takes longer than 5 s; `idle_s` between two requests; `linger_s` for a refusal to be read.
+    `arrive_s` from a connection, or the first byte of a request, to its last; `answer_s` until it is answered;
+    `idle_s` between two requests; `linger_s` for a refusal to be read.
     """
 
     handshake_s: float = 5.0
@@ -30,6 +31,7 @@ class Patience(NamedTuple):
 
 
 PATIENCE: Final = Patience()
+Page = Callable[[Unfit], tuple[str, bytes]]  # the content type and body of a refusal
 
 
 class Keeper(Protocol):
@@ -41,6 +43,8 @@ class Keeper(Protocol):
 
     patience: Patience
     buffer: memoryview
+    largest_body_bytes: int
+    page: Page
 
     def left(self, connection: Connection) -> None:
         """Forgets a connection; it may be forgotten twice."""
@@ -66,6 +70,7 @@ class Connection(asyncio.BufferedProtocol):
         self._ended = False
         self._gone = False
         self._slow_reader = False
+        self._endless = False
         self._until_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._stop_connecting: Callable[[], object] | None = None
@@ -105,7 +110,7 @@ class Connection(asyncio.BufferedProtocol):
         if begins:
             self._give(self._door.patience.arrive_s)
         self._next()
-        if len(self._waiting) > MOST_WAITING_BYTES and self._transport is not None:
+        if len(self._waiting) > self._most_waiting and self._transport is not None:
             self._transport.pause_reading()
 
     def eof_received(self) -> bool | None:
@@ -113,12 +118,17 @@ class Connection(asyncio.BufferedProtocol):
         self._ended = True
         if self._transport is None or self._transport.get_extra_info("sslcontext"):
             return self._inner.eof_received()
-        return self._busy or self._whole() or self._inner.eof_received()
+        return (self._busy and not self._endless) or self._whole() or self._inner.eof_received()
 
     @property
     def last(self) -> bool:
         """Whether nothing can follow the request that is being answered."""
         return self._ended and not self._whole()
+
+    @property
+    def _most_waiting(self) -> int:
+        """How many bytes may wait: a whole request in any case."""
+        return max(MOST_WAITING_BYTES, self._length) if isinstance(self._length, int) else MOST_WAITING_BYTES
 
     def _whole(self) -> bool:
         length = self._first_length()
@@ -131,7 +141,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._waiting[:] = self._waiting.lstrip(BLANK)
                 self._looked_at = 0
             if self._waiting:
-                self._length = heads.length(self._waiting, self._looked_at)
+                self._length = heads.length(self._waiting, self._looked_at, self._door.largest_body_bytes)
                 self._looked_at = len(self._waiting)
         return self._length
 
@@ -146,9 +156,14 @@ class Connection(asyncio.BufferedProtocol):
         self._inner.resume_writing()
         self._next()
 
+    def endless(self) -> None:
+        """Tells that the answer under way goes on until one side ends it; whoever sends it sees to slow readers."""
+        self._endless = True
+        self._give(math.inf)
+
     def answered(self) -> None:
         """Tells that the request is dealt with, though its answer may still be on its way."""
-        self._busy = False
+        self._busy = self._endless = False
         self._give(self._door.patience.arrive_s if self._waiting else self._door.patience.idle_s)
         self._loop.call_soon(self._next)
 
@@ -171,9 +186,9 @@ class Connection(asyncio.BufferedProtocol):
         """Hands on the next request if it is whole."""
         if self._busy or self._refused or self._slow_reader or self._transport is None or self._transport.is_closing():
             return
-        if len(self._waiting) <= MOST_WAITING_BYTES:
-            self._transport.resume_reading()
         length = self._first_length()
+        if len(self._waiting) <= self._most_waiting:
+            self._transport.resume_reading()
         if isinstance(length, Unfit):
             self._refuse(length)
         elif length is not None and len(self._waiting) >= length:
@@ -191,9 +206,9 @@ class Connection(asyncio.BufferedProtocol):
         self._refused = True
         self._waiting.clear()
         self._door.unfit(self, unfit)
-        page = f"{unfit.words}\n".encode()
+        kind, page = self._door.page(unfit)
         self._transport.write(
-            f"HTTP/1.1 {unfit.status} {unfit.status.phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+            f"HTTP/1.1 {unfit.status} {unfit.status.phrase}\r\nContent-Type: {kind}\r\n"
             f"Content-Length: {len(page)}\r\nConnection: close\r\n\r\n".encode()
             + page
         )

@@ -39,7 +39,9 @@ UNWANTED: Final = (
 )
 
 
-def length(waiting: bytes | bytearray, looked_at: int = 0) -> int | Unfit | None:
+def length(
+    waiting: bytes | bytearray, looked_at: int = 0, largest_body_bytes: int = LARGEST_BODY_BYTES
+) -> int | Unfit | None:
     """Returns how many bytes of `waiting` are the first request; None while its head is not whole.
 
     It was not whole in the first `looked_at` bytes, which are not searched again. The body may still be missing. A
@@ -62,8 +64,8 @@ def length(waiting: bytes | bytearray, looked_at: int = 0) -> int | Unfit | None
         return end.end()
     if len(lengths) > 1 or not lengths[0].isdigit():
         return Unfit(HTTPStatus.BAD_REQUEST, "Content-Length: one number wanted")
-    if len(lengths[0]) > 12 or int(lengths[0]) > LARGEST_BODY_BYTES:
-        return Unfit(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"body: at most {LARGEST_BODY_BYTES} bytes wanted")
+    if len(lengths[0]) > 12 or int(lengths[0]) > largest_body_bytes:
+        return Unfit(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"body: at most {largest_body_bytes} bytes wanted")
     return end.end() + int(lengths[0])
 
 

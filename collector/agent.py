@@ -9,10 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 from enum import Enum, auto
-from wsgiref.simple_server import WSGIServer
 
 from msgspec.structs import replace
-from prometheus_client import start_http_server
 
 from collector.grid import wait_s
 from collector.metrics import Metrics
@@ -20,6 +18,7 @@ from collector.sampler import Sampler
 from collector.shipping.shippers import Shippers
 from contract.config import NodeConfig, Role
 from contract.errors import HltmodeError, Surroundings
+from contract.metrics_port import MetricsServer, serve_metrics
 
 log = logging.getLogger("collector")
 
@@ -132,12 +131,6 @@ def _address(config: NodeConfig) -> tuple[str, int]:
     return config.collector.metrics_bind, config.collector.metrics_port
 
 
-def _serve(config: NodeConfig, metrics: Metrics) -> tuple[WSGIServer, threading.Thread]:
+def _serve(config: NodeConfig, metrics: Metrics) -> tuple[MetricsServer, threading.Thread]:
     """Takes the port and serves /metrics in a thread of its own. Raises Surroundings."""
-    bind, port = _address(config)
-    try:
-        return start_http_server(port, bind, metrics.registry)
-    except OSError as error:
-        raise Surroundings(
-            f"{bind}:{port}: cannot listen ({error.strerror}); set collector.metrics_bind and collector.metrics_port"
-        ) from error
+    return serve_metrics(*_address(config), metrics.registry, "collector.metrics_bind and collector.metrics_port")

@@ -14,11 +14,12 @@ from typing import Final
 
 import click
 import msgspec
-from prometheus_client import disable_created_metrics, start_http_server
+from prometheus_client import disable_created_metrics
 from rich.table import Table
 
 from contract import lock
 from contract.errors import HltmodeError, Surroundings, first_of
+from contract.metrics_port import serve_metrics
 from contract.request import LONGEST_REASON, LONGEST_WHO, printable
 from contract.times import iso
 from fleet.farm import Farm
@@ -216,12 +217,8 @@ def _explain(read: Read, *, as_json: bool) -> None:
 
 def _serve(follower: Follower, metrics: Metrics) -> int:
     disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves this one untyped
-    try:
-        server, _ = start_http_server(metrics.port, metrics.bind, registry(lambda: follower.shown))
-    except OSError as error:
-        raise Surroundings(
-            f"{metrics.bind}:{metrics.port}: cannot listen ({error.strerror}); set metrics.bind and metrics.port"
-        ) from error
+    shown = registry(lambda: follower.shown)
+    server, _ = serve_metrics(metrics.bind, metrics.port, shown, "metrics.bind and metrics.port")
     return int(server.server_port)
 
 

@@ -43,7 +43,7 @@ STREAMS: Final = 64
     type=click.IntRange(1, 10_000),
     default=STREAMS,
     show_default=True,
-    help="Readers of events at once.",
+    help="Readers of events at once; of connections there may be four times as many, 256 at least.",
 )
 def serve(farm: Farm, clients_token_file: Path | None, **entrance: object) -> None:
     """Offer all of this over HTTP as JSON, and a page of the farm at /, until SIGTERM.

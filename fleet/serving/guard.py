@@ -19,6 +19,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from contract.errors import HltmodeError
+from contract.heads import Unfit
 from contract.secret_file import read_token
 from fleet.hosts import BadHosts
 from fleet.order import BadOrder
@@ -104,8 +105,6 @@ def middleware(names: frozenset[str]) -> Middleware:
         try:
             _check_names(request, names)
             return await handler(request)
-        except web.HTTPRequestEntityTooLarge:
-            return refusal(413, f"the body is larger than {LARGEST_BODY_BYTES} bytes")
         except web.HTTPException as error:
             headers = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
             return refusal(error.status, f"{request.method} {request.path[:100]}: {error.reason}", headers=headers)
@@ -140,6 +139,11 @@ def json(status: int, content: object, headers: Mapping[str, str] | None = None)
 def refusal(status: int, words: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """Returns an answer that says why not."""
     return json(status, Refusal(error=line(words)), headers)
+
+
+def page(unfit: Unfit) -> tuple[str, bytes]:
+    """Returns what one reads who sends no request: the same as any refusal."""
+    return "application/json", msgspec.json.encode(Refusal(error=line(unfit.words))) + b"\n"
 
 
 def line(words: str) -> str:

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, TypeVar
 import msgspec
 from aiohttp import web
 
+from contract.answering import tell_door
 from contract.request import printable
 from contract.undecodable import UNDECODABLE
 from fleet.hosts import folded
@@ -175,7 +176,7 @@ def build(
     service: Service, clients: Clients, streams: Streams, names: frozenset[str], description: bytes
 ) -> web.Application:
     """Returns the application: the table, and the page."""
-    application = web.Application(middlewares=[middleware(names)], client_max_size=LARGEST_BODY_BYTES)
+    application = web.Application(middlewares=[tell_door, middleware(names)], client_max_size=LARGEST_BODY_BYTES)
     application.on_response_prepare.append(add_headers)
     api = _Api(service, clients, streams, description)
     for route in ROUTES:

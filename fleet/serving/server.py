@@ -17,11 +17,13 @@ from typing import Final, NamedTuple
 import msgspec
 from aiohttp import web
 
+from contract.connection import Patience
+from contract.door import EVERYBODY, Door, Terms
 from contract.errors import HltmodeError, Surroundings, first_of
 from fleet.client import connected
 from fleet.farm import Farm
 from fleet.serving.description import description
-from fleet.serving.guard import LOOPBACK_NAMES, Clients
+from fleet.serving.guard import LARGEST_BODY_BYTES, LOOPBACK_NAMES, Clients, page
 from fleet.serving.routes import build
 from fleet.serving.service import Service
 from fleet.serving.streaming import Streams
@@ -29,10 +31,19 @@ from fleet.store import Store
 
 log = logging.getLogger(__name__)
 
-BACKLOG: Final = 128
+BACKLOG: Final = 1024
 LAST_ANSWERS_S: Final = 1.0
 OTHER_FILES: Final = 512
 FILES_OF_NODE: Final = 3
+LEAST_CONNECTIONS: Final = 256
+CONNECTIONS_OF_STREAM: Final = 4
+PATIENCE: Final = Patience(answer_s=120.0)  # a plan looks at every node, and waits for its turn
+TERMS: Final = Terms(
+    from_one=0.5,  # of a proxy come all readers of events, and their requests
+    largest_body_bytes=LARGEST_BODY_BYTES,
+    setting="--streams",
+    page=page,
+)
 
 
 class Entrance(NamedTuple):
@@ -46,12 +57,17 @@ class Entrance(NamedTuple):
     every_s: float
     streams: int
 
+    @property
+    def connections(self) -> int:
+        """How many connections there may be, readers of events among them."""
+        return max(LEAST_CONNECTIONS, CONNECTIONS_OF_STREAM * self.streams)
+
 
 def run(farm: Farm, clients_token_file: Path | None, settings: Entrance) -> None:
     """Serves until SIGTERM or SIGINT. Raises ConfigError or Surroundings."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     clients = Clients(clients_token_file)
-    _allow_files(FILES_OF_NODE * len(farm.places) + settings.streams + OTHER_FILES)
+    _allow_files(FILES_OF_NODE * len(farm.places) + settings.connections + OTHER_FILES)
     with closing(Store(farm.store)) as store:
         try:
             asyncio.run(_serve(farm, store, clients, settings))
@@ -68,7 +84,10 @@ async def _serve(farm: Farm, store: Store, clients: Clients, settings: Entrance)
         application = build(service, clients, streams, _names(settings), msgspec.json.encode(description()))
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=LAST_ANSWERS_S)
         await runner.setup()
-        await web.SockSite(runner, entrance, ssl_context=secure).start()
+        server = runner.server
+        assert server is not None  # noqa: S101 - a runner that is set up has one
+        door = Door(server, EVERYBODY, settings.connections, PATIENCE, TERMS)
+        door.listen(entrance, lambda: secure)
         serving = asyncio.ensure_future(service.run())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
@@ -83,6 +102,7 @@ async def _serve(farm: Farm, store: Store, clients: Clients, settings: Entrance)
             log.info("ended; operations go on with the next start")
         finally:
             streams.close()
+            await door.close()
             await runner.cleanup()
 
 

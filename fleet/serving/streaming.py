@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from aiohttp import web
 
+from contract.answering import connection_of
 from fleet.serving.events import Events
 from fleet.serving.guard import Stopped
 
@@ -61,6 +62,8 @@ class Streams:
         asked = request.headers.get("Last-Event-ID") or request.query.get("after", "")
         place = events.place(asked) if asked else events.number
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+        if (connection := connection_of(request)) is not None:
+            connection.endless()
         await response.prepare(request)
         text = b"retry: %d\n\n" % AGAIN_MS
         if place is None:

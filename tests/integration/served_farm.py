@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -38,6 +39,7 @@ class ServedFarm:
         self.hosts = [line.split()[0] for line in self.hosts_file.read_text().splitlines()]
         self.port = free_port()
         self.server: Daemon | None = None
+        self.slow: tuple[socket.socket, ...] = ()  # connections whose requests never end
 
     @property
     def url(self) -> str:

@@ -8,7 +8,7 @@ import socket
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,24 @@ NODES = 60
 FAULTS = "dead=1,refuses=1,old=1"
 
 
+HALF_ORDER = b"POST /operations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 900\r\n\r\n{"
+
+
+def half_sent(farm: ServedFarm, sent: bytes) -> socket.socket:
+    """Returns a connection whose request never comes to its end."""
+    client = socket.create_connection(("127.0.0.1", farm.port), timeout=60)
+    client.sendall(sent)
+    return client
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedFarm]:
     farm = ServedFarm(tmp_path_factory.mktemp("served"), nodes=NODES, first="127.80.0.1", faults=FAULTS)
     try:
         farm.start()
-        yield farm
+        with closing(half_sent(farm, b"GET /farm HTTP/1.1")) as head, closing(half_sent(farm, HALF_ORDER)) as body:
+            farm.slow = (head, body)
+            yield farm
         farm.end()
     finally:
         farm.clean()
@@ -292,6 +304,34 @@ def test_a_reader_that_comes_back_misses_nothing_or_is_told_to_reload(served: Se
             assert next(events)[1] == "reload"
 
 
+def test_a_request_that_does_not_come_to_its_end_is_not_waited_for(served: ServedFarm) -> None:
+    for client in served.slow:  # begun before the first test
+        answer = client.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n"), answer
+        assert b"whole request within 10 s" in answer
+
+
+def test_who_only_holds_connections_is_let_go_and_holds_up_nobody(served: ServedFarm) -> None:
+    host, idle = served.hosts[-1], 300
+
+    def gone(client: socket.socket) -> bool:
+        client.settimeout(0.0)
+        try:
+            return client.recv(1, socket.MSG_PEEK) == b""
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            return True
+
+    with ExitStack() as held, served.events(after=served.get("/farm")["event"]) as events:
+        clients = [held.enter_context(half_sent(served, b"GET /farm HTTP/1.1\r\n")) for _ in range(idle)]
+        assert "<title>" in served.get("/")
+        assert served.post("/holds", {"hosts": host, "reason": "many callers"}) == (200, {"nodes": 1})
+        wait_long("half of all connections are left to one address", lambda: sum(map(gone, clients)) >= idle - 128)
+        assert next(kind for _, kind, data in events if kind == "nodes" and "many callers" in str(data)) == "nodes"
+        assert served.post("/holds/release", {"hosts": host}) == (200, {"nodes": 1})
+
+
 # What makes no sense
 
 
@@ -320,7 +360,7 @@ ORDER: dict[str, Any] = {"to": "cloud", "hosts": "fu-c2f01-01-01"}
         ({**ORDER, "hosts": ",".join(f"{letter}[1-20000]" for letter in "abcdefgh")}, 400, "more than 10000 nodes"),
         ({**ORDER, "hosts": "fu-[1-99999999999999999999]"}, 400, "more than 10000 nodes"),
         ({**ORDER, "hosts": [f"fu-{n}" for n in range(25_000)]}, 400, "length <= 10000"),
-        ({**ORDER, "hosts": [f"fu-{n:06}" for n in range(100_000)]}, 413, "larger than 1048576 bytes"),
+        ({**ORDER, "hosts": [f"fu-{n:06}" for n in range(100_000)]}, 413, "at most 1048576 bytes"),
         ({**ORDER, "appliances": ["bu-none"]}, 400, "bu-none: no such appliance"),
         ({"to": "cloud", "hosts": "fu-c2f01-01-[01-03]", "ramp": "3,1"}, 400, "--ramp 1: less"),
         ({**ORDER, "count": 1, "percent": 5}, 400, "not both"),

@@ -8,6 +8,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from contract import heads
 from contract.callers import Allowed
 from contract.config import Http
 from contract.connection import Connection, Patience
-from contract.door import Door
+from contract.door import TERMS, Door, Terms
 from switcher.entrance import listen, tls_context
 from tests.servers.certificates import make_certificates
 
@@ -40,6 +41,12 @@ class Echo(asyncio.Protocol):
         assert data.count(b" HTTP/1.1") == 1, "one whole request at a time"
         if b"silence" in data:
             return
+        if b"stream" in data:
+            connection = self.transport.get_protocol()
+            assert isinstance(connection, Connection)
+            connection.endless()
+            self.transport.write(b"begins\n")
+            return
         head, _, body = data.partition(b"\r\n\r\n")
         self.transport.write((body if b"/body" in head else head.split(b"\r\n")[0]) + b"\n")
         connection = self.transport.get_protocol()
@@ -57,10 +64,11 @@ def with_door(
     most: int = 16,
     allow: tuple[str, ...] = ("127.0.0.0/8",),
     tls: ssl.SSLContext | None = None,
+    terms: Terms = TERMS,
 ) -> None:
     async def tell() -> None:
         listening = listen("127.0.0.1", 0, "http.port")
-        door = Door(Echo, Allowed(allow), most, patience)
+        door = Door(Echo, Allowed(allow), most, patience, terms)
         door.listen(listening, lambda: tls)
         try:
             await story(listening.getsockname()[1], door)
@@ -139,6 +147,64 @@ def test_every_connection_ends_whatever_a_caller_leaves_undone(sent: bytes, answ
         await until(lambda: door.open == 0)
 
     with_door(story, SHORT)
+
+
+@pytest.mark.parametrize("sent", [REQUEST, b"POST / HTTP/1.1\r\nContent-Length: 9999\r\n\r\n" + b"x" * 9999])
+def test_one_who_goes_on_sending_a_byte_at_a_time_is_not_waited_for(sent: bytes) -> None:
+    async def story(port: int, door: Door) -> None:
+        reader, writer = await connect(port)
+        writer.write(sent[:-5000] if len(sent) > 5000 else b"")
+        answer = asyncio.ensure_future(rest(reader))
+        for byte in b"GET /" + b"a" * 100_000 if sent is REQUEST else sent[-5000:]:
+            if answer.done():
+                break
+            with suppress(ConnectionError):
+                writer.write(bytes([byte]))
+                await writer.drain()
+            await asyncio.sleep(0.02)
+        assert (await answer).startswith(b"HTTP/1.1 408 ")
+        writer.close()
+        await until(lambda: door.open == 0)
+
+    with_door(story, SHORT)
+
+
+def test_an_answer_without_end_has_no_limit_of_time_and_ends_with_its_caller() -> None:
+    async def story(port: int, door: Door) -> None:
+        reader, writer = await connect(port)
+        writer.write(b"GET /stream HTTP/1.1\r\n\r\n")
+        assert await reader.readline() == b"begins\n"
+        (streaming,) = door._here
+        unanswered, other = await connect(port)
+        other.write(b"GET /silence HTTP/1.1\r\n\r\n")
+        assert await rest(unanswered) == b""
+        other.close()
+        assert streaming._transport is not None
+        streaming._transport.write(b"goes on\n")
+        assert await reader.readline() == b"goes on\n"
+        writer.write_eof()
+        assert await rest(reader) == b""
+        writer.close()
+        await until(lambda: door.open == 0)
+
+    with_door(story, SHORT)
+
+
+def test_a_body_may_be_larger_than_what_waits_otherwise() -> None:
+    body = b"x" * ((1 << 20) - 1) + b"\n"
+    large = b"POST /body HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+    async def story(port: int, _door: Door) -> None:
+        reader, writer = await connect(port)
+        writer.write((REQUEST + large) * 3)
+        for _ in range(3):
+            assert b"/1 " in await reader.readline()
+            assert await reader.readexactly(len(body) + 1) == body + b"\n"
+        writer.write(b"POST /body HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (len(body) + 1))
+        assert (await rest(reader)).startswith(b"HTTP/1.1 413 ")
+        writer.close()
+
+    with_door(story, LONG, terms=Terms(largest_body_bytes=len(body)))
 
 
 def test_one_who_sends_without_reading_is_read_no_more() -> None:

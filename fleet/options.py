@@ -80,7 +80,7 @@ def of_farm(command: Command) -> Command:
     ) -> Any:
         places = read_places(nodes_file) if nodes_file else {}
         token = read_token(token_file, "--token-file") if token_file else ""
-        farm = Farm(store.expanduser(), places, token, _trust(ca_file) if ca_file else None)
+        farm = Farm(store.expanduser(), places, token, _trust(ca_file) if ca_file else None, nodes_file)
         return command(*arguments, farm=farm, **more)
 
     return with_farm  # type: ignore[return-value]  # click's decorators keep the type that they are given

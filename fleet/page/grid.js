@@ -18,7 +18,8 @@ export class Grid {
 
   // Shows a whole farm. The cells stay when it is the farm that is there.
   load(nodes) {
-    const same = nodes.length === this.hosts.length && nodes.every((node) => this.cells.has(node.host));
+    const there = (node) => this.nodes.get(node.host)?.appliance === node.appliance;
+    const same = nodes.length === this.hosts.length && nodes.every(there);
     if (!same) this.#build(nodes);
     this.change(nodes);
   }
@@ -49,6 +50,7 @@ export class Grid {
   #build(nodes) {
     this.root.replaceChildren();
     for (const map of [this.nodes, this.cells, this.cards]) map.clear();
+    this.dirty.clear();
     this.hosts = [];
     for (const node of nodes) {
       const card = this.cards.get(node.appliance) ?? this.#card(node.appliance);
@@ -61,6 +63,10 @@ export class Grid {
     // in the order in which they are seen, which is what arrow keys follow
     for (const card of this.cards.values()) this.hosts.push(...card.hosts);
     this.current = this.hosts[0] ?? null;
+    if (this.shown && !this.cells.has(this.shown)) {
+      this.shown = null;
+      this.onDetail("");
+    }
     if (this.current) this.cells.get(this.current).tabIndex = 0;
   }
 

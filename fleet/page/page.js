@@ -36,6 +36,7 @@ async function load() {
   setClock(farm.time_s);
   paintModes(farm.modes);
   grid.load(farm.nodes);
+  selection.renew();
   operations.load(farm.operations, farm.switchovers);
   byId("total").textContent = many(farm.nodes.length, "node");
   byId("unlock").hidden = !farm.may_act;

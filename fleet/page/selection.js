@@ -31,6 +31,14 @@ export class Selection {
     this.#show(new Set(hosts));
   }
 
+  // After a farm was loaded: who is gone is not selected any more, and cells that are new show who is.
+  renew() {
+    const still = [...this.hosts].filter((host) => this.grid.cells.has(host));
+    this.hosts = new Set();
+    this.#show(new Set(still));
+    if (!this.grid.cells.has(this.last)) this.last = null;
+  }
+
   // Takes `hosts` in, or out when all of them are in.
   toggle(hosts) {
     const after = new Set(this.hosts);

@@ -28,11 +28,10 @@ class Board:
     """All nodes of `places`. `changed` and `arrived` give what is new since they were called last."""
 
     def __init__(self, places: Mapping[str, Place]) -> None:
-        self._nodes = {
-            host: NodeView(host=host, appliance=place.appliance, mode=None, silent="not asked yet")
-            for host, place in places.items()
-        }
+        self._places: Mapping[str, Place] = {}
+        self._nodes: dict[str, NodeView] = {}
         self._changed: dict[str, None] = {}
+        self.renew(places)
         self._arrived: list[Switchover] = []
         self.switchovers: deque[Switchover] = deque(maxlen=KEPT_SWITCHOVERS)
 
@@ -44,6 +43,17 @@ class Board:
     def knows(self, host: str) -> bool:
         """Returns whether the node was seen in a mode."""
         return host in self._nodes and self._nodes[host].mode is not None
+
+    def renew(self, places: Mapping[str, Place]) -> None:
+        """Has these nodes from now on. One that stands elsewhere is another one."""
+        self._nodes = {
+            host: self._nodes[host]
+            if self._places.get(host) == place
+            else NodeView(host=host, appliance=place.appliance, mode=None, silent="not asked yet")
+            for host, place in places.items()
+        }
+        self._places = places
+        self._changed = {host: None for host in self._changed if host in places}
 
     def recall(self, earlier: Iterable[Switchover]) -> None:
         """Takes in switchovers from before this server's time."""

@@ -34,19 +34,29 @@ class Looking:
         at_once: int = AT_ONCE,
     ) -> None:
         self._client = client
-        self._places = places
+        self._places: dict[str, Place] = {}
         self._every_s = every_s
         self._tell = tell
         self._others_look = others_look
         self._at_once = at_once
         self._under_way = 0
-        self._first = set(places)
+        self._first: set[str] = set()
+        self._due: list[tuple[float, str]] = []
+        self.renew(places)
+
+    def renew(self, places: Mapping[str, Place]) -> None:
+        """Looks at these from now on, at those that are new at once. What comes of a look at another is not told."""
+        before = self._places
+        self._places = {host: before[host] if before.get(host) == place else place for host, place in places.items()}
+        new = {host for host, place in self._places.items() if before.get(host) is not place}
+        self._first = (self._first | new) & places.keys()
+        stay = [(at_s, host) for at_s, host in self._due if host in places and host not in new]
+        self._due = [*((0.0, host) for host in places if host in new), *stay]
+        heapq.heapify(self._due)
 
     async def run(self) -> None:
         """Goes on until it is cancelled."""
         clock = asyncio.get_running_loop().time
-        self._due = [(clock(), host) for host in self._places]
-        heapq.heapify(self._due)
         async with asyncio.TaskGroup() as looks:
             while True:
                 for host in self._next(clock()):
@@ -66,10 +76,13 @@ class Looking:
     async def _look(self, host: str) -> None:
         clock = asyncio.get_running_loop().time
         began_s = clock()
+        place = self._places[host]
         try:
-            found = await self._client.look(self._places[host], host)
+            found = await self._client.look(place, host)
         finally:
             self._under_way -= 1
+        if self._places.get(host) is not place:
+            return
         ended_s = clock()
         self._tell(host, found)
         wait_s = max(self._every_s, PATIENCE * (ended_s - began_s), OLD_EVERY_S if isinstance(found, Old) else 0.0)

@@ -21,6 +21,7 @@ from contract.request import LONGEST_REASON, printable
 from fleet.client import Client, Look
 from fleet.farm import Farm
 from fleet.hosts import BadHosts
+from fleet.nodes_file import NodesFile
 from fleet.operation import Operation, changed, missed
 from fleet.order import Order
 from fleet.ordering import Ordered, ordered
@@ -77,6 +78,7 @@ class Service:
         self.events = Events(secrets.token_hex(4))
         self.running = Running(store, actors, self._see)
         self._looking = Looking(lookers, farm.places, every_s, self._look, self._others_look)
+        self._nodes_file = NodesFile(farm.nodes_file, farm.places) if farm.nodes_file else None
         self._plans: dict[str, Made] = {}
         self._planners = ThreadPoolExecutor(PLANS_AT_ONCE, "planner")
         self._beginning = asyncio.Lock()
@@ -273,8 +275,36 @@ class Service:
     def _see(self, node: NodeState) -> None:
         self.board.in_operation(node, time.time())
 
+    def _renew(self) -> None:
+        """Takes over a changed file of nodes; one that is wrong changes nothing. Everybody loads anew then."""
+        try:
+            places = self._nodes_file.changed() if self._nodes_file else None
+        except BadHosts as error:
+            log.error("nodes not taken over, those of before stay: %s", error)
+            return
+        if places is None:
+            return
+        before = self.farm.places
+        added, gone = places.keys() - before.keys(), before.keys() - places.keys()
+        elsewhere = {host for host in places.keys() & before.keys() if places[host] != before[host]}
+        self.farm = self.farm._replace(places=places)
+        self.board.renew(places)
+        self._looking.renew(places)
+        self._forget_plans(gone | elsewhere)
+        self.events.add("reload", b"{}")
+        self.tell()
+        self.wake()
+        log.info("nodes read again: %d added, %d gone, %d elsewhere; %d nodes",
+                 len(added), len(gone), len(elsewhere), len(places))  # fmt: skip
+
+    def _forget_plans(self, hosts: set[str]) -> None:
+        self._plans = {
+            name: made for name, made in self._plans.items() if hosts.isdisjoint(made.ordered.operation.order)
+        }
+
     async def _telling(self) -> None:
         while True:
+            self._renew()
             self.tell()
             await asyncio.sleep(TELL_EVERY_S)
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from contract.modes import MODES, Mode
 from tests.e2e.browsing import Tab, browsing
-from tests.integration.served_farm import BEARER, ServedFarm
+from tests.integration.served_farm import BEARER, ServedFarm, wait_long
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("fleet_page")]
 
@@ -152,6 +152,46 @@ def test_what_others_do_is_seen_without_a_reload(served: ServedFarm, tab: Tab) -
     served.post("/holds", {"hosts": "fu-c2f02-01-02", "reason": "new disk", "who": "Ben"})
     expect(page.locator(cell("fu-c2f02-01-02"))).to_have_attribute("aria-label", "fu-c2f02-01-02, HLT, on hold")
     served.post("/holds/release", {"hosts": "fu-c2f02-01-02"})
+
+
+def test_a_changed_file_of_nodes_is_taken_over_without_a_reload(served: ServedFarm, tab: Tab) -> None:
+    page, before = tab.page, served.hosts_file.read_text()
+    lines = before.splitlines()
+    first, *between, last = lines
+    (gone, other), moved = (line.split()[0] for line in (first, last)), between[-1]
+    operate(page)
+    page.locator("#set").fill(f"{gone},{other}")
+    page.get_by_role("button", name="Select").click()
+    expect(page.locator("#chosen")).to_have_text("2 nodes selected")
+    page.evaluate("() => { window.stillTheSame = true; }")
+    status, plan = served.post("/plans", {"to": "cloud", "hosts": gone})
+    assert status == 200, plan
+    try:
+        host, _, address = moved.split()
+        served.hosts_file.write_text("\n".join([*between[:-1], f"{host} bu-new {address}", last]))
+        expect(page.locator("#grid .cell")).to_have_count(NODES - 1)
+        expect(page.locator("#grid .card")).to_have_count(4)
+        expect(page.locator(cell(gone))).to_have_count(0)
+        expect(page.locator("#chosen")).to_have_text("1 node selected")
+        expect(page.locator(cell(other))).to_have_attribute("aria-selected", "true")
+        expect(page.locator(cell(host))).to_have_attribute("data-mode", "HLT")
+        assert served.post(f"/plans/{plan['id']}/begin", {})[0] == 410
+        status, refused = served.post("/operations", {"to": "cloud", "hosts": gone})
+        assert (status, refused["error"]) == (400, f"{gone}: not in the file of nodes")
+        for wrong, words in (("nonsense", ":1: write it as"), ("# nobody", "no node in it")):
+            served.hosts_file.write_text(wrong)
+            wait_long(words, lambda words=words: served.server and words in served.server.said)  # type: ignore[misc]  # mypy can't infer a lambda's default
+            assert len(served.get("/farm")["nodes"]) == NODES - 1
+    finally:
+        served.hosts_file.write_text(before)
+    expect(page.locator("#grid .cell")).to_have_count(NODES)
+    expect(page.locator(cell(gone))).to_have_attribute("data-mode", "HLT")
+    assert page.evaluate("() => window.stillTheSame")
+    assert served.server
+    told = [line.partition("fleet.serving.service: ")[2] for line in served.server.said.splitlines() if "nodes" in line]
+    assert "nodes read again: 0 added, 1 gone, 1 elsewhere; 59 nodes" in told
+    assert "nodes read again: 1 added, 0 gone, 1 elsewhere; 60 nodes" in told
+    assert sum("not taken over, those of before stay" in line for line in told) == 2
 
 
 def test_nodes_are_selected_by_click_drag_appliance_and_keys(tab: Tab) -> None:

@@ -6,18 +6,21 @@ import asyncio
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 from aiohttp import ClientSession, web
 
 from contract.modes import Mode, Wanted
-from fleet.client import NodeStatus, Old
+from fleet.client import Client, NodeStatus, Old
 from fleet.hosts import BadHosts, Place
 from fleet.order import BadOrder
 from fleet.serving.board import Board
 from fleet.serving.events import Events
 from fleet.serving.forms import OrderForm
+from fleet.serving.looking import Looking
 from fleet.serving.orders import check, hosts_of, order_of
 from fleet.serving.streaming import Streams
 from fleet.standing import NoAnswer, NodeState
@@ -31,6 +34,74 @@ def status(host: str, mode: str, age_s: float, **more: object) -> NodeStatus:
 
 
 # The board
+
+
+def test_a_changed_list_keeps_what_is_known_of_those_who_stay() -> None:
+    board = Board(PLACES)
+    for host in ("fu-1", "fu-2", "fu-3"):
+        board.look(host, status(host, "HLT", 50.0), 1000.0)
+    board.renew(
+        {
+            "fu-3": PLACES["fu-3"],
+            "fu-1": PLACES["fu-1"]._replace(appliance="bu-9"),
+            "fu-9": Place("127.0.0.1:9", "bu-9"),
+        }
+    )
+    assert [(node.host, node.appliance, node.mode) for node in board.nodes] == [
+        ("fu-3", PLACES["fu-3"].appliance, Mode.HLT),
+        ("fu-1", "bu-9", None),
+        ("fu-9", "bu-9", None),
+    ]
+    assert {node.host for node in board.changed()} == {"fu-1", "fu-3"}  # nothing is told of who is gone
+    board.taken({"fu-2": "op-1", "fu-9": "op-1"})
+    assert [node.host for node in board.changed()] == ["fu-9"]
+
+
+# The looks
+
+
+async def until(met: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if met():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("not within 10 s")
+
+
+class Slow:
+    """Nodes that answer when they are told to; `asked` are the addresses in the order in which they were asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answer = asyncio.Event()
+
+    async def look(self, place: Place, host: str) -> NodeStatus:
+        self.asked.append(place.address)
+        await self.answer.wait()
+        return status(host, "HLT", 1.0)
+
+
+def test_looks_follow_a_changed_list_and_nothing_is_told_of_who_is_gone() -> None:
+    async def story() -> None:
+        nodes = Slow()
+        told: list[str] = []
+        places = {host: PLACES[host] for host in ("fu-1", "fu-2", "fu-3")}
+        looking = Looking(cast(Client, nodes), places, 600.0, lambda host, _look: told.append(host), lambda _h: False)
+        running = asyncio.ensure_future(looking.run())
+        await until(lambda: len(nodes.asked) == 3)
+        gone_for_a_moment = {"fu-2": places["fu-2"]}
+        looking.renew(gone_for_a_moment)
+        looking.renew({**gone_for_a_moment, "fu-1": Place("127.0.0.1:1", "bu-1"), "fu-4": PLACES["fu-4"]})
+        await until(lambda: len(nodes.asked) == 5)
+        nodes.answer.set()
+        await until(lambda: len(told) == 3)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert sorted(nodes.asked) == [f"127.0.0.1:{n}" for n in (1, 1, 2, 3, 4)]
+        assert sorted(told) == ["fu-1", "fu-2", "fu-4"]
+        assert sorted(host for _, host in looking._due) == ["fu-1", "fu-2", "fu-4"]
+
+    asyncio.run(story())
 
 
 def test_only_what_changed_is_told() -> None:

@@ -21,6 +21,7 @@ from contract.connection import Connection, Patience
 from contract.door import TERMS, Door, Terms
 from switcher.entrance import listen, tls_context
 from tests.servers.certificates import make_certificates
+from tests.waiting import until
 
 SHORT = Patience(handshake_s=0.3, arrive_s=0.3, answer_s=0.3, idle_s=0.3, linger_s=0.3)
 LONG = Patience()
@@ -84,14 +85,6 @@ def with_door(
 
 async def connect(port: int, source: str = "127.0.0.1") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
-
-
-async def until(met: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if met():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("not within 10 s")
 
 
 async def rest(reader: asyncio.StreamReader) -> bytes:

@@ -6,7 +6,6 @@ import asyncio
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -24,6 +23,7 @@ from fleet.serving.looking import Looking
 from fleet.serving.orders import check, hosts_of, order_of
 from fleet.serving.streaming import Streams
 from fleet.standing import NoAnswer, NodeState
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 PLACES = {f"fu-{n}": Place(f"127.0.0.1:{n}", f"bu-{1 + n // 3}") for n in range(1, 6)}
@@ -58,14 +58,6 @@ def test_a_changed_list_keeps_what_is_known_of_those_who_stay() -> None:
 
 
 # The looks
-
-
-async def until(met: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if met():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("not within 10 s")
 
 
 class Slow:

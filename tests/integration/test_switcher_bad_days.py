@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -13,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from contract.modes import Mode
+from contract.modes import Vms as VmsState
 from simulator import living
 from simulator.daemons import working
+from simulator.vms import Vms
 from tests.integration import mounts
 from tests.integration.node import Node, script, wait_for
 
@@ -240,6 +243,30 @@ def test_vms_of_a_tool_without_arguments_survive_a_restart(new_node: Callable[..
     assert Path(f"/proc/{vm.read_text().strip()}").exists()
     node.cgi("include")
     node.wait_mode(Mode.HLT)
+
+
+def test_vms_that_die_in_cloud_are_missed_started_again_and_stopped_on_return(new_node: Callable[..., Node]) -> None:
+    node = new_node(overlay={"igniter": {"check_every_s": 0.5}})
+    node.start()
+    node.settle()
+    node.cgi("exclude")
+    wait_for("VMs up", lambda: node.status()["vms"] == "up")
+    vms = Vms(node.paths.watch_dir.parent / "vms")
+    node.faults({"start": {"behave": "crash"}})
+    dead = vms.running()
+    for pid in dead:
+        os.kill(pid, signal.SIGKILL)
+    wait_for("missed in status", lambda: node.status()["vms"] == "failed")
+    wait_for("missed in the box file", lambda: node.box().vms is VmsState.FAILED)
+    assert node.mode is Mode.CLOUD
+    node.faults({})
+    wait_for("others in the box file", lambda: node.box().vms is VmsState.UP)
+    assert dead and vms.running() and not set(dead) & set(vms.running())
+    node.cgi("include")
+    node.wait_mode(Mode.HLT)
+    assert node.vms() == 0
+    assert node.log.count("no VMs run though the node is in cloud") == 1
+    assert [switch.outcome for switch in node.switches()] == ["done", "done"]
 
 
 def test_a_tool_call_that_a_killed_daemon_left_is_ended_at_the_next_start(

@@ -17,6 +17,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from collector.index.clients import NDJSON, connect
+from collector.log.store import Log
 from collector.shipping import bulk
 from collector.shipping.bulk import Row
 from collector.shipping.deliveries import COLUMNS
@@ -40,7 +41,7 @@ class Took(msgspec.Struct, frozen=True):
 def ours(path: Path, sink: Sink) -> Took:
     """Has a shipper drain the log."""
     meter = SinkMetrics(CollectorRegistry(), {}).meter(NAME)
-    shipper = Shipper(sink, path, "cdaq", meter, lambda: 1)
+    shipper = Shipper(sink, path, "cdaq", meter, lambda: 1, Log(path).doubt)
     with closing(sqlite3.connect(path)) as connection:
         backlog = left(connection)
         began_s, began_cpu_s = time.monotonic(), time.process_time()

@@ -54,7 +54,7 @@ class Appliance:
         self._log = Log(self.path, name, (sink.name,))
         self._metrics = SinkMetrics(CollectorRegistry(), {})
         meter = self._metrics.meter(sink.name)
-        self._shipper = Shipper(sink, self.path, "cdaq", meter, lambda: NODES_OF_APPLIANCE)
+        self._shipper = Shipper(sink, self.path, "cdaq", meter, lambda: NODES_OF_APPLIANCE, self._log.doubt)
         self.making_s = 0.0
         self._log.open()
         self._log.append((), 0, KEEP, time.time())

@@ -43,7 +43,9 @@ class Agent:
         self._server, self._serving = _serve(config, self._metrics)
         self._sampler = Sampler(config, self._metrics)
         self._watch = self._sampler.watch(lambda: self._news.put(News.LOOK))
-        self._shippers = Shippers(self._metrics.sinks, lambda: len(self._metrics.snapshot.nodes))
+        self._shippers = Shippers(
+            self._metrics.sinks, lambda: len(self._metrics.snapshot.nodes), self._sampler.doubt_log
+        )
 
     def run(self) -> None:
         """Samples until SIGTERM. Raises Surroundings when the metrics server dies."""

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from collector.documents import KINDS
 from collector.log.ledger import Account
+from collector.log.rescue import DROPPED_DAMAGED
 from collector.log.store import DROPPED_AGE, DROPPED_BYTES, DROPPED_UNWRITTEN, MADE
 from collector.mode_series import ModeRow, mode_series
 from collector.shipping.metrics import SinkMetrics, account_series
@@ -54,7 +55,7 @@ PHASES_TO: Final = {
     Wanted.CLOUD: ("check", "drain", "hand_over", "start_vms"),
     Wanted.HLT: ("stop_vms", "take_back"),
 }
-DROP_REASONS: Final = (DROPPED_AGE, DROPPED_BYTES, DROPPED_UNWRITTEN)
+DROP_REASONS: Final = (DROPPED_AGE, DROPPED_BYTES, DROPPED_UNWRITTEN, DROPPED_DAMAGED)
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,7 +211,9 @@ class _FromSnapshot(Collector):
         yield self._one(LOG_BYTES, "Bytes of the log in use.", shot.log_bytes)
         yield self._one(LOG_UP, "1 while the log takes documents.", shot.log_up)
         yield self._one(
-            LOG_BEGUN, "When the log was begun, Unix seconds; a damaged one is begun anew.", shot.log_begun_s or None
+            LOG_BEGUN,
+            "When the log was begun, Unix seconds; a damaged one is made anew of what can be read.",
+            shot.log_begun_s or None,
         )
         yield self._one(JOURNAL_SEQ, "Number of the last journal record read.", shot.journal_seq)
         yield self._one(INTERVAL, "Time from one sample to the next.", shot.interval_s or None)

@@ -88,6 +88,10 @@ class Sampler:
             )
         )
 
+    def doubt_log(self, inode: int) -> None:
+        """Has the next sample make the log anew, if it is still the file `inode`, of what can be read of it."""
+        self._log.doubt(inode)
+
     def stop(self) -> None:
         """Closes the log and lets go of the sources."""
         self._source.stop()

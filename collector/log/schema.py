@@ -53,13 +53,21 @@ class LogTrouble(Surroundings):
     """The log can't be used now; the message says why."""
 
 
+class Torn(sqlite3.DatabaseError):
+    """A document that no log wrote like this."""
+
+
 class Foreign(Exception):
     """A database that is not a log of this version."""
 
 
 def is_damage(error: Exception) -> bool:
-    """Returns whether `error` says that the file is no log and won't be one again."""
-    return isinstance(error, Foreign) or (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGED
+    """Returns whether `error` says that the file, or some of it, is no log and won't be one again."""
+    if isinstance(error, Foreign | Torn):
+        return True
+    # Python's own error for a text that is not UTF-8 has no code.
+    code = getattr(error, "sqlite_errorcode", None)
+    return str(error).startswith("Could not decode to UTF-8") if code is None else code & 0xFF in _DAMAGED
 
 
 def inode(path: Path) -> int:

@@ -21,7 +21,7 @@ import msgspec
 
 from collector.documents import BOX, SWITCHOVER, Captured, document_id
 from collector.index.names import index_of
-from collector.log import ledger
+from collector.log import ledger, rescue
 from collector.log.ledger import Account
 from collector.log.pending import Span
 from collector.log.schema import Foreign, LogTrouble, begin, inode, is_damage
@@ -68,6 +68,7 @@ class Log:
         self._closed_for = "not opened"
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
+        self._doubted = 0
 
     @property
     def counts(self) -> Counter[tuple[str, str]]:
@@ -75,19 +76,28 @@ class Log:
         lost = {(BOX, MADE): self._unwritten, (BOX, DROPPED_UNWRITTEN): self._unwritten}
         return self._counts + Counter(lost)
 
+    def doubt(self, which: int) -> None:
+        """Says, from any thread, that the file with the inode `which` can't be read in full; `open` looks after it."""
+        self._doubted = which
+
     def open(self) -> None:
-        """Opens the log unless it is open, moving a damaged one aside; if it can't, `append` says why."""
+        """Opens the log unless it is open, making a damaged one anew; if it can't, `append` says why."""
         if self._connection is not None and self._moved():
             log.warning("%s: was taken away; the log is begun anew", self.path)
             self.close()
+        doubted, self._doubted = self._doubted, 0
+        if doubted and doubted == inode(self.path):
+            self.close()
+            self._make_anew(LogTrouble("a sink cannot read all of it"))
         if self._connection is not None:
             return
         try:
+            rescue.put_in_place(self.path)
             self._connection = self._connect()
         except (sqlite3.Error, OSError, Foreign) as error:
             self._closed_for = f"cannot be opened ({error})"
             if is_damage(error):
-                self._move_aside(error)
+                self._make_anew(error)
 
     def append(self, documents: Sequence[Captured], cursor: int, keep: Keep, now_s: float) -> None:
         """Puts `documents` and the journal's `cursor` on disk, all or nothing, and drops what is too much.
@@ -98,12 +108,19 @@ class Log:
             self._unwritten += _boxes(documents)
             raise LogTrouble(f"{self.path}: {self._closed_for}")
         try:
-            self._commit(self._connection, documents, cursor, keep, now_s)
+            before = self.cursor
+            try:
+                self._commit(self._connection, documents, cursor, keep, now_s)
+            except sqlite3.DatabaseError as error:
+                self.close()
+                if not is_damage(error) or not self._make_anew(error):
+                    raise
+                # Switches that were lost with the old one come again from the journal.
+                cursor = cursor if self.cursor == before else 0
+                self._commit(self._connection, documents, cursor, keep, now_s)
         except sqlite3.Error as error:
             self._unwritten += _boxes(documents)
             self.close()
-            if is_damage(error):
-                self._move_aside(error)
             raise LogTrouble(f"{self.path}: not written ({error})") from error
 
     def close(self) -> None:
@@ -175,24 +192,23 @@ class Log:
     def _moved(self) -> bool:
         return inode(self.path) != self._inode
 
-    def _move_aside(self, error: Exception) -> None:
-        """Renames the file to `<name>.damaged`, in the place of an earlier one: damage must not fill the disk."""
-        aside = self.path.with_name(f"{self.path.name}.damaged")
-        log.error("%s: damaged (%s); moved to %s, the log is begun anew", self.path, error, aside.name)
+    def _make_anew(self, error: Exception) -> bool:
+        """Makes a new log of what can be read of the damaged one, and opens it; returns whether it could."""
         try:
-            for suffix in ("", "-wal"):
-                part = self.path.with_name(self.path.name + suffix)
-                if part.exists():
-                    part.replace(aside.with_name(aside.name + suffix))
-            self.path.with_name(f"{self.path.name}-shm").unlink(missing_ok=True)
-        except OSError as stuck:
-            log.error("%s: cannot be moved aside (%s); nothing is kept until it is", self.path, stuck.strerror)
-            return
-        self.cursor = 0
-        try:
+            if isinstance(error, Foreign):
+                rescue.move_aside(self.path)
+                left = "nothing in it is ours"
+            else:
+                log.error("%s: damaged (%s); looking for what can be read", self.path, error)
+                kept, lost = rescue.rescue(self.path)
+                left = f"{kept} documents could be read, {lost} are lost"
             self._connection = self._connect()
-        except (sqlite3.Error, OSError, Foreign) as again:
-            self._closed_for = f"cannot be begun anew ({again})"
+        except (sqlite3.Error, OSError, Foreign) as stuck:
+            self._closed_for = f"damaged ({error}) and cannot be made anew ({stuck})"
+            log.error("%s: %s", self.path, self._closed_for)
+            return False
+        log.error("%s: damaged (%s); moved to %s.damaged: %s", self.path, error, self.path.name, left)
+        return True
 
 
 def _drop(connection: sqlite3.Connection, keep: Keep, now_s: float) -> Counter[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -12,10 +11,8 @@ from typing import NamedTuple
 
 from collector.log import ledger
 from collector.log.pending import Pending, Span, with_numbers, without_span
-from collector.log.schema import LogTrouble, inode, is_damage, join, transaction
+from collector.log.schema import LogTrouble, Torn, inode, is_damage, join, transaction
 from collector.shipping.bulk import Outcome, Row
-
-log = logging.getLogger("collector")
 
 COLUMNS = "number, id, index_name, kind, host, time, body"
 
@@ -39,42 +36,36 @@ class Mark(NamedTuple):
 class Batch(NamedTuple):
     """Documents, newest first, and the spans of numbers in which there are no others to deliver.
 
-    With `more` there are others that were too many. `damaged` are numbers within `spans` that cannot be read any more.
+    With `more` there are others that were too many.
     """
 
     rows: tuple[Row, ...] = ()
     spans: Pending = ()
     more: bool = False
     mark: Mark = Mark()
-    damaged: tuple[int, ...] = ()
 
 
 class Deliveries:
-    """The backlog of `sink` in the log at `path`. One thread uses it; the log may go away and come back meanwhile."""
+    """The backlog of `sink` in the log at `path`. One thread uses it; the log may go away and come back meanwhile.
 
-    def __init__(self, path: Path, sink: str) -> None:
+    `doubt` is told which file it is that can't be read in full: the one who writes it has to make it anew.
+    """
+
+    def __init__(self, path: Path, sink: str, doubt: Callable[[int], None]) -> None:
         self._path = path
         self._sink = sink
+        self._doubt = doubt
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
 
     def newest(self, limits: Limits, beside: Pending = ()) -> Batch:
-        """Returns the newest of the backlog, within `limits`, but for the spans `beside`. Raises LogTrouble.
-
-        A damaged page takes away the documents in it and no others: those are looked for one by one.
-        """
+        """Returns the newest of the backlog, within `limits`, but for the spans `beside`. Raises LogTrouble."""
         with self._opened() as connection:
             mark = self._mark(connection)
             left = ledger.pending(connection, self._sink)
             for span in beside:
                 left = without_span(left, span)
-            try:
-                batch = _newest(connection, left, limits, _all_at_once)
-            except sqlite3.DatabaseError as error:
-                if not is_damage(error):
-                    raise
-                batch = _newest(connection, left, limits, _one_by_one)
-            return batch._replace(mark=mark)
+            return _newest(connection, left, limits)._replace(mark=mark)
 
     def settle(self, batch: Batch, outcome: Outcome) -> None:
         """Writes down what became of `batch`; what is to be sent again stays in the backlog. Raises LogTrouble."""
@@ -93,13 +84,6 @@ class Deliveries:
                 "UPDATE sinks SET delivered = delivered + ?, dead = dead + ? WHERE name = ?",
                 (len(there.intersection(outcome.delivered)), len(dead), self._sink),
             )
-            if batch.damaged and batch.mark.inode == self._inode:
-                log.error("%s: damaged; %d documents cannot be read any more", self._path, len(batch.damaged))
-                # Some of the numbers may have had no document.
-                connection.execute(
-                    "UPDATE sinks SET dropped = dropped + min(?, captured - delivered - dead - dropped) WHERE name = ?",
-                    (len(batch.damaged), self._sink),
-                )
 
     def close(self) -> None:
         """Closes the file."""
@@ -122,53 +106,30 @@ class Deliveries:
             yield self._connection
         except sqlite3.Error as error:
             self.close()
+            if is_damage(error):
+                self._doubt(self._inode)
             raise LogTrouble(f"{self._path}: cannot be used ({error})") from error
 
 
-Reader = Callable[[sqlite3.Connection, Span, int], Iterator[Row | int]]  # yields a number for what can't be read
-
-
-def _newest(connection: sqlite3.Connection, pending: Pending, limits: Limits, read: Reader) -> Batch:
+def _newest(connection: sqlite3.Connection, pending: Pending, limits: Limits) -> Batch:
     rows: list[Row] = []
     spans: list[Span] = []
-    damaged: list[int] = []
     size = older = 0
     for low, high in reversed(pending):
-        for row in read(connection, Span(low, high), limits.documents + 1 - len(rows)):
-            if isinstance(row, int):
-                damaged.append(row)
-                continue
+        found = connection.execute(
+            f"SELECT {COLUMNS} FROM documents WHERE number BETWEEN ? AND ? ORDER BY number DESC LIMIT ?",  # noqa: S608 - constants
+            (low, high, limits.documents + 1 - len(rows)),
+        )
+        for row in map(Row._make, found):
+            if b"\n" in row.body:  # it would be two lines of the request, and take the others with it
+                raise Torn(f"document {row.number} is torn")
             size += len(row.body)
             older += row.time_s < limits.since_s
             full = len(rows) == limits.documents or (bool(rows) and size > limits.bytes)
             if full or older > limits.older:
                 if row.number < high:
                     spans.append(Span(row.number + 1, high))
-                return Batch(tuple(rows), tuple(spans), more=full, damaged=tuple(damaged))
+                return Batch(tuple(rows), tuple(spans), more=full)
             rows.append(row)
         spans.append(Span(low, high))
-    return Batch(tuple(rows), tuple(spans), damaged=tuple(damaged))
-
-
-def _all_at_once(connection: sqlite3.Connection, span: Span, most: int) -> Iterator[Row]:
-    found = connection.execute(
-        f"SELECT {COLUMNS} FROM documents WHERE number BETWEEN ? AND ? ORDER BY number DESC LIMIT ?",  # noqa: S608 - constants
-        (*span, most),
-    )
-    return map(Row._make, found)
-
-
-def _one_by_one(connection: sqlite3.Connection, span: Span, _most: int) -> Iterator[Row | int]:
-    for number in range(span.high, span.low - 1, -1):
-        try:
-            found = connection.execute(
-                f"SELECT {COLUMNS} FROM documents WHERE number = ?",  # noqa: S608 - constants
-                (number,),
-            ).fetchone()
-        except sqlite3.DatabaseError as error:
-            if not is_damage(error):
-                raise
-            yield number
-        else:
-            if found is not None:
-                yield Row._make(found)
+    return Batch(tuple(rows), tuple(spans))

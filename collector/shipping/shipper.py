@@ -58,11 +58,22 @@ class Pause(NamedTuple):
 
 
 class Shipper:
-    """Ships to `sink` what the log at `path` holds for it; `nodes` says how many filter units the log tells of."""
+    """Ships to `sink` what the log at `path` holds for it; `nodes` says how many filter units the log tells of.
 
-    def __init__(self, sink: Sink, path: Path, subsystem: str, meter: Meter, nodes: Callable[[], int]) -> None:
+    `doubt` as in Deliveries.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        path: Path,
+        subsystem: str,
+        meter: Meter,
+        nodes: Callable[[], int],
+        doubt: Callable[[int], None],
+    ) -> None:
         self.sink = sink
-        self._deliveries = Deliveries(path, sink.name)
+        self._deliveries = Deliveries(path, sink.name, doubt)
         self._landed: SimpleQueue[Flight] = SimpleQueue()
         # Only the first sends live documents, so what is shown as current never goes back.
         self._lanes = [

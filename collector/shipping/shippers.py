@@ -10,11 +10,12 @@ from contract.config import NodeConfig
 
 
 class Shippers:
-    """Ships to the sinks of the configuration that it was given last. `nodes` as in Shipper."""
+    """Ships to the sinks of the configuration that it was given last. `nodes` and `doubt` as in Shipper."""
 
-    def __init__(self, metrics: SinkMetrics, nodes: Callable[[], int]) -> None:
+    def __init__(self, metrics: SinkMetrics, nodes: Callable[[], int], doubt: Callable[[int], None]) -> None:
         self._metrics = metrics
         self._nodes = nodes
+        self._doubt = doubt
         self._shippers: dict[str, Shipper] = {}
 
     def serve(self, config: NodeConfig) -> None:
@@ -29,7 +30,7 @@ class Shippers:
         for name, sink in wanted.items():
             if name not in self._shippers:
                 meter = self._metrics.meter(name)
-                shipper = Shipper(sink, config.paths.log, config.node.subsystem, meter, self._nodes)
+                shipper = Shipper(sink, config.paths.log, config.node.subsystem, meter, self._nodes, self._doubt)
                 self._shippers[name] = shipper
                 shipper.start()
 

@@ -87,7 +87,7 @@ class Station:
     def ship(self) -> None:
         """Starts the shipper."""
         meter = self._metrics.meter(self.sink.name)
-        self.shipper = Shipper(self.sink, self.log.path, self.subsystem, meter, lambda: 1)
+        self.shipper = Shipper(self.sink, self.log.path, self.subsystem, meter, lambda: 1, self.log.doubt)
         self.shipper.start()
 
     def end(self) -> None:

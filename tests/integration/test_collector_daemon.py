@@ -237,6 +237,32 @@ def test_a_damaged_log_is_moved_aside_and_the_switches_are_kept_anew(node: Colle
     assert "moved to telemetry.sqlite.damaged" in node.said
 
 
+def test_a_damaged_page_under_a_backlog_takes_away_only_what_was_in_it(node: Collector) -> None:
+    node.box(idles=3)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        with node.files.config.open("a") as config:
+            address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+            config.write(f'\n[[sink]]\nname = "main"\nkind = "opensearch"\nhosts = ["{address}"]\n')
+        daemon = node.start(OFTEN)
+        wait_for("a backlog", lambda: len(node.documents()) > 25)
+        daemon.end()
+        made = len(node.documents())
+        content = bytearray(node.paths.log.read_bytes())
+        at = content.rindex(b"hltmode-box-") // 4096 * 4096
+        content[at : at + 64] = bytes(64)
+        node.paths.log.write_bytes(content)
+        node.start(OFTEN)
+        wait_for("it is made anew", lambda: (node.gauge(names.DROPPED_TOTAL, BOX, "damaged") or 0) > 0)
+        assert node.gauge(names.LOG_UP) == 1.0
+        lost = node.gauge(names.DROPPED_TOTAL, BOX, "damaged") or 0
+        assert lost < 20
+        assert (node.gauge(names.MADE_TOTAL, BOX) or 0) >= made
+        wait_for("the backlog", lambda: (node.gauge(names.SINK_BACKLOG, "main") or 0) > made - lost)
+        assert node.gauge(names.SINK_DROPPED, "main") == lost
+    assert f"{made - int(lost)} documents could be read, {int(lost)} are lost" in node.said
+
+
 def test_a_full_disk_stops_neither_samples_nor_metrics_and_is_over_when_there_is_room(
     node: Collector, journal: Journal
 ) -> None:

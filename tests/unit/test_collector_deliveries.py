@@ -42,7 +42,7 @@ def log(tmp_path: Path) -> Log:
 
 @pytest.fixture
 def deliveries(log: Log) -> Deliveries:
-    return Deliveries(log.path, "main")
+    return Deliveries(log.path, "main", log.doubt)
 
 
 def append(log: Log, *documents: Captured, keep: Keep = EVER, now_s: float = 0.0) -> None:
@@ -51,39 +51,6 @@ def append(log: Log, *documents: Captured, keep: Keep = EVER, now_s: float = 0.0
 
 def delivered(batch: Batch) -> Outcome:
     return Outcome(delivered=tuple(row.number for row in batch.rows))
-
-
-def flip_a_page(path: Path, share: float) -> None:
-    """Turns 64 bytes round in the page with documents that has such a share of them before it."""
-    content = bytearray(path.read_bytes())
-    size = int.from_bytes(content[16:18], "big")
-    leaves = [at for at in range(size, len(content), size) if content[at] == 0x0D and b"xxx" in content[at : at + size]]
-    at = leaves[int(share * len(leaves))]
-    content[at : at + 64] = bytes(byte ^ 0xFF for byte in content[at : at + 64])
-    path.write_bytes(content)
-
-
-@pytest.mark.parametrize("share", [0.25, 0.5])
-def test_a_damaged_page_takes_away_what_is_in_it_and_nothing_else(
-    log: Log, deliveries: Deliveries, caplog: pytest.LogCaptureFixture, share: float
-) -> None:
-    append(log, *[box(float(time_s), size=1000) for time_s in range(600)])
-    log.close()
-    flip_a_page(log.path, share)
-    log.open()
-    append(log, box(600.0))
-    times: set[float] = set()
-    while (batch := deliveries.newest(Limits(50, 1 << 20, older=50))).rows or batch.spans:
-        times.update(row.time_s for row in batch.rows)
-        deliveries.settle(batch, delivered(batch))
-    append(log, box(601.0))
-    account = log.accounts["main"]
-    assert account.backlog == 1
-    assert 0 < account.dropped < 20
-    assert account.delivered == len(times) == 601 - account.dropped
-    assert {100.0, 599.0, 600.0} <= times
-    assert "documents cannot be read any more" in caplog.text
-    assert [row.time_s for row in deliveries.newest(ALL).rows] == [601.0]
 
 
 def test_the_newest_go_first_and_the_rest_follows(log: Log, deliveries: Deliveries) -> None:
@@ -120,7 +87,7 @@ def test_a_sink_that_comes_later_gets_all_that_the_log_has(log: Log) -> None:
     log.sinks = ("main", "other")
     append(log, box())
     assert {name: account.backlog for name, account in log.accounts.items()} == {"main": 3, "other": 3}
-    assert len(Deliveries(log.path, "other").newest(ALL).rows) == 3
+    assert len(Deliveries(log.path, "other", log.doubt).newest(ALL).rows) == 3
 
 
 def test_a_sink_that_is_not_configured_for_a_while_misses_nothing(log: Log, deliveries: Deliveries) -> None:
@@ -191,7 +158,7 @@ def test_another_agents_documents_of_a_host_have_other_ids(tmp_path: Path) -> No
     log = Log(tmp_path / "log.sqlite", "bu-1", ("main",))
     log.open()
     append(log, box())
-    (row,) = Deliveries(log.path, "main").newest(ALL).rows
+    (row,) = Deliveries(log.path, "main", log.doubt).newest(ALL).rows
     assert row.id == f"fu-1-box-bu-1-{row.number}"
     assert row.index_name == "hltmode-box-cdaq-1970.01.01"
 
@@ -219,7 +186,7 @@ class Backlog(RuleBasedStateMachine):
         self.log = Log(self.folder / "log.sqlite", "fu-1", ("main",))
         self.log.open()
         append(self.log)
-        self.deliveries = Deliveries(self.log.path, "main")
+        self.deliveries = Deliveries(self.log.path, "main", self.log.doubt)
         self.flying: Batch | None = None
         self.sent: set[int] = set()
         self.now_s = 0.0
@@ -276,7 +243,7 @@ class Backlog(RuleBasedStateMachine):
         self.deliveries.close()
         self.log = Log(self.log.path, "fu-1", ("main",))
         self.log.open()
-        self.deliveries = Deliveries(self.log.path, "main")
+        self.deliveries = Deliveries(self.log.path, "main", self.log.doubt)
 
     def rows(self) -> list[tuple[int, float]]:
         with opened(self.log.path) as connection:

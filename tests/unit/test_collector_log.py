@@ -147,27 +147,6 @@ def test_a_damaged_file_is_moved_aside_and_the_log_begun_anew(
     assert "moved to telemetry.sqlite.damaged" in caplog.text
 
 
-def test_damage_found_while_writing_begins_the_log_anew_with_its_cursor_at_the_start(path: Path) -> None:
-    log = Log(path)
-    log.open()
-    for at in range(30):
-        log.append([box(float(at), 3000), switchover(at)], at, EVER, 0.0)
-    log.close()
-    content = bytearray(path.read_bytes())
-    content[4096:] = b"\x5a" * (len(content) - 4096)
-    path.write_bytes(content)
-    log.open()
-    for _ in range(3):
-        try:
-            log.append([box()], 31 if log.cursor else 0, EVER, 0.0)
-        except LogTrouble:
-            log.open()
-    assert (log.cursor, kept(path)[SWITCHOVER]) == (0, 0)
-    assert kept(path)[BOX] >= 2
-    assert balance_holds(log)
-    log.close()
-
-
 def test_a_database_of_something_else_is_moved_aside_whole(path: Path) -> None:
     with closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE treasure (what TEXT)")

@@ -154,5 +154,5 @@ def test_documents_are_counted_by_kind_and_losses_by_reason(metrics: Metrics) ->
     assert label("kind", found[names.MADE_TOTAL]) == {"box": 9.0, "switchover": 0.0}
     dropped = {(dict(labels)["kind"], dict(labels)["reason"]): n for labels, n in found[names.DROPPED_TOTAL].items()}
     assert dropped[BOX, DROPPED_AGE] == 2.0
-    assert sum(dropped.values()) == 2.0 and len(dropped) == 6
+    assert sum(dropped.values()) == 2.0 and len(dropped) == 8
     assert list(found[names.LOG_BYTES].values()) == [4096.0]

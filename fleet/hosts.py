@@ -5,43 +5,25 @@ A line of the file is `host appliance [address[:port]]`; `#` begins a comment. T
 
 from __future__ import annotations
 
-import math
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
-from ClusterShell.NodeSet import NodeSet, NodeSetException
-from ClusterShell.NodeUtils import GroupResolverError, GroupSourceError
-from ClusterShell.RangeSet import RangeSet, RangeSetException
+from ClusterShell.RangeSet import RangeSet
 
-from contract.errors import HltmodeError
+from fleet.node_sets import NAME, BadHosts, expand_names
 
 PORT: Final = 9000
 TLS_PORT: Final = 9443  # where the API is by https at a node whose plain port is PORT
 STDIN: Final = "-"
-MOST: Final = 10_000
 LONGEST: Final = 300  # letters of a set in short
-LAST_NUMBER: Final = re.compile(r"(.*?)(\d+)(\D*)")
+LISTED: Final = 100  # of nodes that are unknown
+LAST_NUMBER: Final = re.compile(r"(\D*)(\d+)(.*)")  # of a name that is read from its end
 LARGEST_BYTES: Final = 16 << 20
 
-# As much of ClusterShell's form as tells how many nodes a text can mean at most.
-BRACKETS: Final = re.compile(r"\[([^\[\]]*)\]")
-SET: Final = re.compile(r"[A-Za-z0-9._\-\[\],/!&^@:* ]*")
-GROUP: Final = re.compile(r"@[A-Za-z0-9._:\-]+(?![A-Za-z0-9._:\-\[*])")  # by its name, not by a pattern
-SIZES: Final = re.compile(r"\[(\d+)\]")
-BETWEEN: Final = re.compile(r"[,!&^\s]")
-RAISED: Final = (AssertionError, IndexError, ValueError)  # by its parser, besides its own errors
-RANGE: Final = re.compile(r"(\d+)-(\d+)(?:/0*([1-9]\d*))?")
 ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9._-]{0,252})(?::(\d{1,5}))?")
-NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
-
-
-class BadHosts(HltmodeError):
-    """A set of nodes that can't be understood, or names nobody; the message says which."""
-
-    exit_code = 2
 
 
 class Place(NamedTuple):
@@ -56,34 +38,15 @@ def expand(words: Iterable[str], known: Mapping[str, Place]) -> list[str]:
 
     With `known` nodes every name must be one of them. Raises BadHosts.
     """
-    hosts = expand_names(text for word in words for text in (_stdin() if word == STDIN else [word]))
+    texts = [text for word in words for text in (_stdin() if word == STDIN else [word])]
+    hosts = expand_names(texts)
+    if not hosts and (given := " ".join(texts).strip()):
+        raise BadHosts(f"{given[:60]}: nobody is left; what it takes away is all there was")
     if not hosts:
         raise BadHosts("no node is named; write such as 'fu-c2f[01-40]-[01-08]', @GROUP, or - for names from stdin")
     if known and (unknown := [host for host in hosts if host not in known]):
-        raise BadHosts(f"{folded(unknown)}: not in the file of nodes")
-    return hosts
-
-
-def expand_names(texts: Iterable[str]) -> list[str]:
-    """Returns the names that sets of them mean, in order, each once. Raises BadHosts."""
-    found = NodeSet()
-    for text in texts:
-        # ClusterShell may give a group's name to a shell (groups.conf): none with a letter that means something to it.
-        if not SET.fullmatch(text) or "/" in BRACKETS.sub("", text):
-            raise BadHosts(f"{text[:60]!r}: not a set of nodes; write such as 'fu-c2f[01-40]-[01-08]' or @GROUP")
-        if _most(text) > MOST:
-            raise BadHosts(f"{text[:60]}: means more than {MOST} nodes; name fewer")
-        try:
-            if empty := next((name for name in GROUP.findall(text) if not NodeSet(name)), None):
-                raise BadHosts(f"{empty[:60]}: no such group, or nobody is in it")
-            found.update(NodeSet(text))
-        except (NodeSetException, RangeSetException, GroupResolverError, GroupSourceError, *RAISED) as error:
-            raise BadHosts(f"{text[:60]}: not a set of nodes ({error})") from error
-        if len(found) > MOST:
-            raise BadHosts(f"{text[:60]}: that makes more than {MOST} nodes; name fewer")
-    hosts = [str(host) for host in found]
-    if bad := [host for host in hosts if not NAME.fullmatch(host)]:
-        raise BadHosts(f"{bad[0][:60]}: no host name: letters, digits, dots and dashes")
+        more = f" and {len(unknown) - LISTED} more" if len(unknown) > LISTED else ""
+        raise BadHosts(f"{folded(unknown[:LISTED])}{more}: not in the file of nodes")
     return hosts
 
 
@@ -101,22 +64,6 @@ def _stdin() -> list[str]:
 
 def _words(text: str) -> list[str]:
     return [word for line in text.splitlines() for word in line.partition("#")[0].split()]
-
-
-def _most(text: str) -> int:
-    """Returns how many nodes `text` may mean at most, without making them: `a[1-99999999]` would fill the memory."""
-    total = 0
-    for pattern in BETWEEN.split(BRACKETS.sub(lambda found: f"[{_size(found[1])}]", text)):
-        total += math.prod(int(size) for size in SIZES.findall(pattern))
-    return total
-
-
-def _size(ranges: str) -> int:
-    size = 0
-    for part in ranges.split(","):
-        limits = RANGE.fullmatch(part.strip())
-        size += max(1, (int(limits[2][:18]) - int(limits[1][:18])) // int(limits[3] or 1) + 1) if limits else 1
-    return size
 
 
 def folded(hosts: Iterable[str]) -> str:
@@ -138,8 +85,9 @@ def _fold(names: Sequence[str]) -> list[str]:
     found: list[str] = []
     numbers: dict[tuple[str, str], list[str]] = {}
     for name in names:
-        if parts := LAST_NUMBER.fullmatch(name):
-            numbers.setdefault((parts[1], parts[3]), []).append(parts[2])
+        if parts := LAST_NUMBER.fullmatch(name[::-1]):
+            tail, number, head = (part[::-1] for part in parts.groups())
+            numbers.setdefault((head, tail), []).append(number)
         else:
             found.append(name)
     heads: dict[str, list[str]] = {}

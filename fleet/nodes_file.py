@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from fleet.hosts import BadHosts, Place, read_places
+from fleet.hosts import Place, read_places
+from fleet.node_sets import BadHosts
 
 Mark = tuple[int, int, int]
 

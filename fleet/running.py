@@ -19,7 +19,7 @@ from contract.modes import Wanted
 from fleet.client import connected
 from fleet.engine import Engine
 from fleet.farm import Farm
-from fleet.hosts import BadHosts
+from fleet.node_sets import BadHosts
 from fleet.onlooking import Onlooker
 from fleet.operation import Operation, counts
 from fleet.order import Order

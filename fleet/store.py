@@ -50,9 +50,13 @@ NEWEST: Final = "last"  # instead of an id
 
 
 class NoSuchOperation(HltmodeError):
-    """There is no operation of that name."""
+    """There is no operation of that `name` in the store."""
 
     exit_code = 2
+
+    def __init__(self, name: str, store: Path) -> None:
+        super().__init__(f"{name}: no such operation in {store}; `hltmode fleet history` lists them")
+        self.name = name
 
 
 class Taken(HltmodeError):
@@ -147,7 +151,7 @@ class Store:
         else:
             rows = self._read(f"{SELECT} WHERE id = ?", name)
         if not rows:
-            raise NoSuchOperation(f"{name}: no such operation in {self.path}; `hltmode fleet history` lists them")
+            raise NoSuchOperation(name, self.path)
         return _operation(*rows[0])
 
     def operations(self, *, over: bool | None = None, newest: int = -1, host: str = "") -> list[Operation]:

@@ -26,7 +26,8 @@ from contract.config import load
 from contract.modes import Mode
 from fleet.client import connected
 from fleet.farm import Farm
-from fleet.hosts import BadHosts, by_name, expand, expand_names, folded, read_names
+from fleet.hosts import by_name, expand, folded, read_names
+from fleet.node_sets import BadHosts, expand_names
 from fleet.sources.boxes import read_boxes
 from fleet.sources.found import Filters, Found, Known, filtered, merged, named, unknown_mode
 from fleet.sources.index import ask_index, sink_named

@@ -30,7 +30,8 @@ from fleet.follow.policy import Want, span
 from fleet.follow.policy_file import Metrics, Read, check_farm, load
 from fleet.follow.record import Entry, Now, PolicyHold, Record
 from fleet.follow.replay import markdown, read_day, replay
-from fleet.hosts import BadHosts, expand, place_of, read_places
+from fleet.hosts import expand, place_of, read_places
+from fleet.node_sets import BadHosts
 from fleet.options import PLAIN_CODES, json_option, of_farm
 from fleet.store import Store
 from fleet.tables import new_console

@@ -24,7 +24,7 @@ WORDS: Final = {
     413: "The body is too large.",
     415: "The body is not JSON.",
     422: "No node is left to ask; the line says what took them away.",
-    503: "Too many readers of events.",
+    503: "Too many at once; ask again in a moment.",
 }
 
 

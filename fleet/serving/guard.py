@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -18,15 +19,16 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from contract.callers import Sparing
 from contract.errors import HltmodeError
 from contract.heads import Unfit
 from contract.secret_file import read_token
-from fleet.hosts import BadHosts
+from fleet.node_sets import BadHosts
 from fleet.order import BadOrder
 from fleet.rollout import BadRamp
 from fleet.selection import NothingToDo
 from fleet.serving.forms import Refusal
-from fleet.serving.service import NodesTaken, OtherOrder, PlanGone
+from fleet.serving.service import NodesTaken, OtherOrder, PlanGone, TooBusy
 from fleet.store import NoSuchOperation, Taken
 
 log = logging.getLogger(__name__)
@@ -58,6 +60,7 @@ STATUS: Final[Mapping[type[HltmodeError], int]] = {
     Taken: HTTPStatus.CONFLICT,
     OtherOrder: HTTPStatus.CONFLICT,
     NothingToDo: HTTPStatus.UNPROCESSABLE_ENTITY,
+    TooBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     BadHosts: HTTPStatus.BAD_REQUEST,
     BadRamp: HTTPStatus.BAD_REQUEST,
     BadOrder: HTTPStatus.BAD_REQUEST,
@@ -78,6 +81,7 @@ class Clients:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
+        self._sparing = Sparing()
         if path is not None:
             read_token(path, OPTION)
 
@@ -92,9 +96,16 @@ class Clients:
             raise Stopped(403, f"this server only shows; it acts when it is started with {OPTION}")
         given = request.headers.get("Authorization", "")
         if not hmac.compare_digest(given.encode(errors="replace"), f"Bearer {read_token(self._path, OPTION)}".encode()):
-            log.warning("%s %s: refused to %s: no valid token", request.method, request.path[:100], request.remote)
+            self._tell(request)
             words = "a bearer token is wanted: Authorization: Bearer TOKEN" if not given else "that token is not valid"
             raise Stopped(401, words, {"WWW-Authenticate": 'Bearer realm="hltmode"'})
+
+    def _tell(self, request: web.Request) -> None:
+        """Logs that a caller has no valid token, one line a caller and minute: a guesser must not fill the disk."""
+        more = self._sparing.admit(request.remote or "", time.monotonic())
+        if more is not None:
+            method, path = request.method, request.path[:100]
+            log.warning("%s %s: refused to %s: no valid token%s", method, path, request.remote, more)
 
 
 def middleware(names: frozenset[str]) -> Middleware:
@@ -114,8 +125,11 @@ def middleware(names: frozenset[str]) -> Middleware:
             return json(409, Refusal(error=line(str(error)), holders=error.holders))
         except HltmodeError as error:
             status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
-            if status == 500:
+            if status == 500:  # it may name files of ours
                 log.error("%s %s: %s", request.method, request.path[:100], error)
+                return refusal(status, "that can't be done now; the server's log says why")
+            if isinstance(error, NoSuchOperation):
+                return refusal(status, f"{error.name[:100]}: no such operation; GET /operations lists them")
             return refusal(status, str(error))
         except Exception:
             log.exception("%s %s: broke", request.method, request.path[:100])

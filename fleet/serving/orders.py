@@ -12,7 +12,8 @@ from typing import Final
 
 from contract.modes import Wanted
 from contract.request import LONGEST_REASON, LONGEST_WHO, printable
-from fleet.hosts import STDIN, BadHosts, Place, expand, folded
+from fleet.hosts import STDIN, Place, expand, folded
+from fleet.node_sets import BadHosts
 from fleet.operation import Operation
 from fleet.order import BadOrder, Order
 from fleet.plan import Plan

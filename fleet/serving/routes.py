@@ -58,7 +58,7 @@ ROUTES: Final = (
     Route("GET", "/events", "events", "Changes as server-sent events: nodes, operations, switchovers, reload.",
           {200: str}, (503,), media=EVENTS,
           query=(Parameter("after", "The id after which events are wanted; Last-Event-ID comes first."),)),
-    Route("GET", "/hosts", "hosts", "The nodes of a set.", {200: forms.HostsView}, (400,),
+    Route("GET", "/hosts", "hosts", "The nodes of a set.", {200: forms.HostsView}, (400, 503),
           query=(Parameter("set", "Such as fu-c2f[01-02]-01-[01-08].", required=True),)),
     Route("GET", "/access", "access", "Whether this token may act.", {200: forms.Access}, (401, 403), acts=True),
     Route("POST", "/plans", "plan", "What an order would mean; nobody is asked.", {200: forms.PlanView}, AN_ORDER,
@@ -101,7 +101,7 @@ class _Api:
         return await self._streams.stream(request)
 
     async def hosts(self, request: web.Request) -> web.StreamResponse:
-        hosts = self._service.hosts(request.query.get("set", ""))
+        hosts = await self._service.hosts(request.query.get("set", ""))
         return json(200, forms.HostsView(hosts=tuple(hosts), folded=folded(hosts)))
 
     async def access(self, _request: web.Request) -> web.StreamResponse:
@@ -146,7 +146,7 @@ class _Api:
 
     async def hold(self, request: web.Request) -> web.StreamResponse:
         form = await _body(request, forms.HoldForm)
-        hosts = self._service.hosts(form.hosts)
+        hosts = await self._service.hosts(form.hosts)
         reason = printable(form.reason, len(form.reason))
         self._service.store.hold(hosts, named(form.who, _remote(request)), reason)
         self._service.tell()
@@ -154,7 +154,7 @@ class _Api:
 
     async def release(self, request: web.Request) -> web.StreamResponse:
         form = await _body(request, forms.ReleaseForm)
-        released = self._service.store.release(self._service.hosts(form.hosts))
+        released = self._service.store.release(await self._service.hosts(form.hosts))
         self._service.tell()
         return json(200, forms.Done(nodes=released))
 

@@ -20,7 +20,7 @@ from contract.modes import Wanted
 from contract.request import LONGEST_REASON, printable
 from fleet.client import Client, Look
 from fleet.farm import Farm
-from fleet.hosts import BadHosts
+from fleet.node_sets import BadHosts
 from fleet.nodes_file import NodesFile
 from fleet.operation import Operation, changed, missed
 from fleet.order import Order
@@ -41,11 +41,16 @@ TELL_EVERY_S: Final = 0.5
 PLAN_LASTS_S: Final = 300.0
 MOST_PLANS: Final = 64
 PLANS_AT_ONCE: Final = 2  # in threads of their own, so that whoever only looks on can't have them wait
+NAMES_WITHIN_S: Final = 5.0
 RECALLED: Final = 5
 
 
 class PlanGone(HltmodeError):
     """A plan that is not there any more; the message says what to do."""
+
+
+class TooBusy(HltmodeError):
+    """What is asked for has to wait for what others have asked for; the message says so."""
 
 
 class OtherOrder(HltmodeError):
@@ -81,6 +86,7 @@ class Service:
         self._nodes_file = NodesFile(farm.nodes_file, farm.places) if farm.nodes_file else None
         self._plans: dict[str, Made] = {}
         self._planners = ThreadPoolExecutor(PLANS_AT_ONCE, "planner")
+        self._namers = ThreadPoolExecutor(1, "namer")
         self._beginning = asyncio.Lock()
         self._news = asyncio.Event()
 
@@ -176,12 +182,12 @@ class Service:
     async def order(self, form: OrderForm, remote: str) -> tuple[Operation, bool]:
         """Begins an operation; returns it, and whether it is new. The same id again is the same operation."""
         if form.id and (there := self._there(form.id)) is not None:
-            return self._same(there, form), False
+            return await self._same(there, form), False
         found = await self._ordered(form, remote)
         async with self._beginning:
             if form.id:
                 if (there := self._there(form.id)) is not None:
-                    return self._same(there, form), False
+                    return await self._same(there, form), False
                 found.operation = replace(found.operation, id=form.id)
             return self._begin(found, remote), True
 
@@ -204,9 +210,17 @@ class Service:
             log.info("%s: carried on for %s", operation.id, remote)
         return operation
 
-    def hosts(self, asked: str | Sequence[str]) -> list[str]:
-        """Returns the nodes of a set. Raises BadHosts."""
-        return hosts_of(asked, (), self.farm.places)
+    async def hosts(self, asked: str | Sequence[str], appliances: Sequence[str] = ()) -> list[str]:
+        """Returns the nodes of a set, and of appliances. Raises BadHosts, or TooBusy.
+
+        Sets come from everybody who reaches us: they are read in a thread, so that whoever waits for one waits alone.
+        """
+        work = partial(hosts_of, asked, appliances, self.farm.places)
+        try:
+            async with asyncio.timeout(NAMES_WITHIN_S):
+                return await asyncio.get_running_loop().run_in_executor(self._namers, work)
+        except TimeoutError:
+            raise TooBusy("sets of nodes of others are still being read; ask again in a moment") from None
 
     def _holders(self, hosts: Sequence[str]) -> tuple[Holder, ...]:
         """Returns which operations have some of `hosts`."""
@@ -215,16 +229,16 @@ class Service:
         return tuple(Holder(operation=each.id, who=each.who, nodes=n) for each, n in both if n)
 
     async def _ordered(self, form: OrderForm, remote: str) -> Ordered:
-        farm, hosts, to, of = self._meant(form)
+        farm, hosts, to, of = await self._meant(form)
         order = order_of(form, to, remote)
         work = partial(_look_and_order, farm, hosts, to, order, of)
         return await asyncio.get_running_loop().run_in_executor(self._planners, work)
 
-    def _meant(self, form: OrderForm) -> tuple[Farm, list[str], Wanted, str]:
+    async def _meant(self, form: OrderForm) -> tuple[Farm, list[str], Wanted, str]:
         """Returns the nodes that are meant, where they go, and the operation that this one comes from."""
         check(form)
         if form.to is not None:
-            return self.farm, hosts_of(form.hosts, form.appliances, self.farm.places), form.to, ""
+            return self.farm, await self.hosts(form.hosts, form.appliances), form.to, ""
         earlier = self.store.operation(form.undo or form.retry)
         hosts = (changed if form.undo else missed)(self.store.nodes(earlier))
         if not hosts:
@@ -232,12 +246,12 @@ class Service:
         farm = self.farm._replace(places={host: earlier.places[host] for host in hosts})
         return farm, hosts, way_of(form, earlier), earlier.id
 
-    def _same(self, there: Operation, form: OrderForm) -> Operation:
+    async def _same(self, there: Operation, form: OrderForm) -> Operation:
         """Returns the operation that has the id of an order. Raises OtherOrder when that was another order."""
         check(form)
         hosts, earlier = [], None
         if form.to is not None:
-            hosts = hosts_of(form.hosts, form.appliances, self.farm.places)
+            hosts = await self.hosts(form.hosts, form.appliances)
         else:
             asked = form.undo or form.retry  # the newest is itself by now
             earlier = self.store.operation(there.of if asked == NEWEST and there.of else asked)

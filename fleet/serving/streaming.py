@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from typing import Final, Protocol
 
 from aiohttp import web
@@ -18,6 +19,8 @@ PATIENCE_S: Final = 10.0
 LOOK_EVERY_S: Final = 2.0
 STILL_HERE_S: Final = 15.0
 AGAIN_MS: Final = 2000
+AGAIN_LATER: Final = {"Retry-After": "10"}
+FROM_ONE: Final = 0.5  # of all readers; the rest is for everybody else
 
 
 class Source(Protocol):
@@ -33,13 +36,17 @@ class Source(Protocol):
 
 
 class Streams:
-    """All readers, at most `most` of them; one that does not take what is sent for `patience_s` is let go."""
+    """All readers, at most `most` of them and half of those from one address.
+
+    One that does not take what is sent for `patience_s` is let go.
+    """
 
     def __init__(self, source: Source, most: int, patience_s: float = PATIENCE_S) -> None:
         self._source = source
         self._most = most
         self._patience_s = patience_s
-        self._open = 0
+        self._most_from_one = max(1, int(most * FROM_ONE))
+        self._open: Counter[str] = Counter()
         self._closing = False
 
     def close(self) -> None:
@@ -49,13 +56,20 @@ class Streams:
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Sends events from where the reader is until one of us goes."""
-        if self._open >= self._most:
-            raise Stopped(503, f"{self._most} readers of events are here already", {"Retry-After": "10"})
-        self._open += 1
+        remote = request.remote or ""
+        if self._open.total() >= self._most:
+            raise Stopped(503, f"{self._most} readers of events are here already; see --streams", AGAIN_LATER)
+        if self._open[remote] >= self._most_from_one:
+            words = (
+                f"{self._most_from_one} readers of events from {remote} are here, half of all; see --streams"
+            )
+            raise Stopped(503, words, AGAIN_LATER)
+        self._open[remote] += 1
         try:
             return await self._stream(request)
         finally:
-            self._open -= 1
+            self._open[remote] -= 1
+            self._open += Counter()  # forgets addresses that have none any more
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         events = self._source.events

@@ -15,7 +15,7 @@ from contract.box import OLD_AFTER_S, Box, BuBox, box_mode, read_box, written_s
 from contract.errors import Unreadable
 from contract.modes import Mode
 from contract.mount import Mount
-from fleet.hosts import NAME
+from fleet.node_sets import NAME
 from fleet.sources.found import BadSource, Found, Known, unknown_mode
 
 WITHIN_S: Final = 10.0

@@ -10,7 +10,8 @@ import msgspec
 
 from contract.errors import Surroundings
 from contract.modes import Mode
-from fleet.hosts import expand_names, folded
+from fleet.hosts import folded
+from fleet.node_sets import expand_names
 
 
 class BadSource(Surroundings):

@@ -16,7 +16,7 @@ from contract.modes import Mode
 from contract.secrets import read_secrets
 from contract.times import unix
 from contract.undecodable import UNDECODABLE
-from fleet.hosts import NAME
+from fleet.node_sets import NAME
 from fleet.sources.asking import NotReached, Way, ask, short
 from fleet.sources.found import BadSource, Found, Known, unknown_mode
 

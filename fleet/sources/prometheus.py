@@ -6,7 +6,7 @@ from typing import Final
 
 from contract.metric_names import MODE
 from contract.modes import Mode
-from fleet.hosts import NAME
+from fleet.node_sets import NAME
 from fleet.sources.asking import Way
 from fleet.sources.found import BadSource, Found, Known, unknown_mode
 from fleet.sources.instant import Sample, ask_instantly

@@ -17,8 +17,9 @@ from contract.request import Answer, Request, Verdict
 from fleet.client import Client, NodeStatus, Old, connected
 from fleet.follow.beam_sources import NoBeamMode, mode_of_series, word_of
 from fleet.follow.policy_file import BeamSource
-from fleet.hosts import BadHosts, Place, expand, read_names, read_places
+from fleet.hosts import Place, expand, read_names, read_places
 from fleet.journal_lines import told
+from fleet.node_sets import BadHosts
 from fleet.sources.found import BadSource
 from fleet.sources.instant import samples_of
 from fleet.sources.prometheus import nodes_of

@@ -44,7 +44,7 @@ def told(done: Result, code: int, said: str) -> None:
     [
         (["exclude"], 2, "no node is named"),
         (["exclude", ""], 2, "no node is named"),
-        (["exclude", "fu-1!fu-1"], 2, "no node is named"),
+        (["exclude", "fu-1!fu-1"], 2, "fu-1!fu-1: nobody is left"),
         (["exclude", "fu-[1-"], 2, "fu-[1-: not a set of nodes"),
         (["exclude", "fu-9", "--nodes", "known"], 2, "fu-9: not in the file of nodes"),
         (["nodes", "fu-[1-100000]"], 2, "means more than 10000 nodes"),
@@ -52,6 +52,8 @@ def told(done: Result, code: int, said: str) -> None:
         (["nodes", "a[1-99999999]!a[2-99999999]"], 2, "means more than 10000 nodes"),
         (["nodes", "a[1-1000]-b[1-1000]"], 2, "means more than 10000 nodes"),
         (["nodes", "fu-[1-9000]", "gu-[1-9000]"], 2, "that makes more than 10000 nodes"),
+        (["nodes", "a[1000000000000000001-10000000000000000019]"], 2, "means more than 10000 nodes"),
+        (["nodes", "a,,b"], 2, "a,,b: not a set of nodes"),
         (["nodes", "@$(id)"], 2, "not a set of nodes"),
         (["nodes", "a;b"], 2, "not a set of nodes"),
         (["exclude", "fu-1", "--nodes", "twice"], 2, "twice:2: fu-1 stands there twice"),

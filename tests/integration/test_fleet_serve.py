@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import socket
 import sqlite3
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -349,7 +351,7 @@ ORDER: dict[str, Any] = {"to": "cloud", "hosts": "fu-c2f01-01-01"}
         ({**ORDER, "sudo": 1}, 400, "unknown field `sudo`"),
         ({**ORDER, "hosts": ""}, 400, "no node is named"),
         ({**ORDER, "hosts": []}, 400, "no node is named"),
-        ({**ORDER, "hosts": "fu-1!fu-1"}, 400, "no node is named"),
+        ({**ORDER, "hosts": "fu-1!fu-1"}, 400, "fu-1!fu-1: nobody is left"),
         ({**ORDER, "hosts": "fu-nobody"}, 400, "fu-nobody: not in the file of nodes"),
         ({**ORDER, "hosts": "fu-[1-"}, 400, "not a set of nodes"),
         ({**ORDER, "hosts": "@all"}, 400, "groups and wildcards are not taken here"),
@@ -404,6 +406,26 @@ def test_a_path_that_is_none_is_json_too(served: ServedFarm, method: str, path: 
     got, answer, headers = served.call(method, path)
     assert (got, headers["Content-Type"]) == (status, "application/json"), answer
     assert set(answer) == {"error"}
+    assert str(served.folder) not in answer["error"]
+
+
+def test_sets_that_are_much_work_are_read_beside_the_others(served: ServedFarm) -> None:
+    dice = random.Random(6)
+    scattered = [f"a[{dice.randint(1, 999)}]-{dice.randint(1, 999)}-[{dice.randint(1, 999)}]" for _ in range(9000)]
+    with ThreadPoolExecutor() as callers:
+        many = [callers.submit(served.call, "POST", "/holds", {"hosts": scattered, "reason": "x"}) for _ in range(3)]
+        one = callers.submit(served.call, "GET", f"/hosts?set={','.join(scattered[:300])}", bearer="")
+        assert len(served.get("/farm")["nodes"]) == NODES
+        answers = [each.result() for each in (*many, one)]
+    assert {status for status, _, _ in answers} <= {400, 503}
+    assert "not in the file of nodes" in answers[-1][1]["error"]
+
+
+def test_a_guesser_of_tokens_fills_no_log(served: ServedFarm) -> None:
+    for _ in range(30):
+        assert served.call("GET", "/access", bearer="wrong")[0] == 401
+    assert served.server is not None
+    assert served.server.said.count("GET /access: refused to 127.0.0.1: no valid token") <= 3
 
 
 def test_a_plan_that_is_not_there_is_gone(served: ServedFarm) -> None:
@@ -505,13 +527,15 @@ def test_a_killed_server_carries_on_and_readers_are_told_to_reload(tmp_path: Pat
 def test_a_server_without_a_token_file_only_shows_and_streams_are_limited(tmp_path: Path) -> None:
     farm = ServedFarm(tmp_path, nodes=2, first="127.82.0.1")
     try:
-        farm.start("--streams", "1", acting=False)
+        farm.start("--streams", "2", acting=False)
         assert farm.get("/farm")["may_act"] is False
         status, answer, _ = farm.call("POST", "/operations", ORDER)
         assert (status, "--clients-token-file" in answer["error"]) == (403, True)
         with farm.events():
             status, answer, headers = farm.call("GET", "/events")
             assert (status, headers["Retry-After"]) == (503, "10")
+            assert "1 readers of events from 127.0.0.1 are here" in answer["error"]
+            assert _streams(farm, "127.0.0.2")  # the other half is for others
         wait_long("the place is free", lambda: _streams(farm))
         farm.end()  # with SIGTERM, although a reader is there
     finally:
@@ -531,8 +555,8 @@ def test_a_store_that_cannot_be_read_ends_the_server_with_one_line(tmp_path: Pat
         farm.clean()
 
 
-def _streams(farm: ServedFarm) -> bool:
-    with socket.create_connection(("127.0.0.1", farm.port)) as client:
+def _streams(farm: ServedFarm, caller: str = "127.0.0.1") -> bool:
+    with socket.create_connection(("127.0.0.1", farm.port), source_address=(caller, 0)) as client:
         client.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         return client.recv(20).startswith(b"HTTP/1.1 200")
 

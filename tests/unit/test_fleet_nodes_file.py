@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet.hosts import BadHosts, Place, read_places
+from fleet.hosts import Place, read_places
+from fleet.node_sets import BadHosts
 from fleet.nodes_file import NodesFile
 
 LINES = "fu-1 bu-1 10.0.0.1\nfu-2 bu-1 10.0.0.2\n"

@@ -5,19 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ClusterShell.NodeSet import NodeSet
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from contract.modes import Mode, Wanted
 from fleet.forecast import expected_s, left_s, times_s
-from fleet.hosts import BadHosts, Place, expand, expand_names, folded, folded_whole, place_of, read_places
+from fleet.hosts import Place, expand, folded, folded_whole, place_of, read_places
+from fleet.node_sets import RAISED, BadHosts, expand_names
 from fleet.operation import Operation, changed, given_up, new_id
 from fleet.plan import plan
 from fleet.rollout import Ramp
 from fleet.selection import Candidate
 from fleet.standing import NodeState, Standing
 
+PIECES = ["a", "fu-", "[1-3]", "[01-03]", "[1,3]", "[0-10/2]", "-", "2", "01", ".d", ",", "!", "&", "^", "[", " "]
 HOSTS = tuple(f"fu-{number}" for number in range(1, 11))
 
 
@@ -30,6 +33,27 @@ def operation(*hosts: str, name: str = "") -> Operation:
 
 def waiting(order: Operation) -> list[NodeState]:
     return [NodeState(host=host, request_id=order.id) for host in order.order]
+
+
+def test_what_sets_may_mean_is_reckoned_before_a_name_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fleet.node_sets.NodeSet", None)  # nobody gets as far as that
+    for texts in (["a[1-5000]!a[1-5000]"] * 50, ["a[1-20000]"], ["a[0-9]" * 6], [f"a[{'9' * 30}-{'9' * 31}]"]):
+        with pytest.raises(BadHosts, match="more than 10"):
+            expand_names(texts)
+
+
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=12).map("".join))
+def test_sets_mean_what_they_mean_to_clustershell(text: str) -> None:
+    try:
+        theirs = {str(name) for name in NodeSet(text)}
+    except RAISED:
+        theirs = None
+    try:
+        ours = set(expand_names([text]))
+    except BadHosts as error:
+        assert theirs is None or "no host name" in str(error)
+    else:
+        assert ours == theirs
 
 
 def test_a_plan_tells_jobs_and_what_stays_in_hlt_stage_by_stage() -> None:

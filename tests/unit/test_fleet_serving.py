@@ -14,7 +14,8 @@ from aiohttp import ClientSession, web
 
 from contract.modes import Mode, Wanted
 from fleet.client import Client, NodeStatus, Old
-from fleet.hosts import BadHosts, Place
+from fleet.hosts import Place
+from fleet.node_sets import BadHosts
 from fleet.order import BadOrder
 from fleet.serving.board import Board
 from fleet.serving.events import Events

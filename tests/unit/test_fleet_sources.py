@@ -17,7 +17,7 @@ from contract.index_names import CURRENT
 from contract.metric_names import MODE
 from contract.modes import Mode
 from contract.times import hltd_date
-from fleet.hosts import BadHosts
+from fleet.node_sets import BadHosts
 from fleet.sources import boxes, index, prometheus
 from fleet.sources.boxes import read_boxes
 from fleet.sources.found import BadSource, Filters, Found, Known, filtered, merged, named

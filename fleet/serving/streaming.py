@@ -60,9 +60,7 @@ class Streams:
         if self._open.total() >= self._most:
             raise Stopped(503, f"{self._most} readers of events are here already; see --streams", AGAIN_LATER)
         if self._open[remote] >= self._most_from_one:
-            words = (
-                f"{self._most_from_one} readers of events from {remote} are here, half of all; see --streams"
-            )
+            words = f"{self._most_from_one} readers of events from {remote} are here, half of all (--streams)"
             raise Stopped(503, words, AGAIN_LATER)
         self._open[remote] += 1
         try:

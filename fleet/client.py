@@ -26,6 +26,7 @@ from contract.request import Answer, Request, Verdict
 from contract.undecodable import UNDECODABLE
 from fleet.hosts import PORT, TLS_PORT, Place
 from fleet.journal_lines import JournalLine
+from fleet.old_pages import error_in
 from fleet.standing import Answered, Denied, NoAnswer, NotSent
 
 LOOK_WITHIN: Final = aiohttp.ClientTimeout(total=5.0, sock_connect=5.0)
@@ -53,8 +54,9 @@ class Switching(msgspec.Struct, frozen=True):
 
 
 class RunJobs(msgspec.Struct, frozen=True):
-    """Of a run on the node the jobs that must end."""
+    """Of a run on the node the jobs that must end, by their pids."""
 
+    number: int = 0
     jobs: tuple[int, ...] = ()
 
 
@@ -87,6 +89,11 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     def jobs(self) -> int:
         """How many jobs must end before the node can leave."""
         return sum(len(run.jobs) for run in self.runs)
+
+    @property
+    def working(self) -> dict[str, tuple[int, ...]]:
+        """The pids of those jobs, by the number of their run."""
+        return {str(run.number): run.jobs for run in self.runs if run.jobs}
 
 
 class Old(msgspec.Struct, frozen=True):
@@ -186,7 +193,8 @@ class Client:
             return Denied(_words(status, body))
         text = body.decode(errors="replace").strip()
         if status != HTTPStatus.OK or not (text.isascii() and text.isdigit() and len(text) <= LONGEST_COUNT):
-            return NoAnswer(_words(status, body))
+            error = error_in(body)
+            return NoAnswer(f"its page says: {error}" if error else _words(status, body))
         return Old(int(text))
 
     async def _ask_old(self, place: Place, request: Request) -> Answered | Denied | NotSent | NoAnswer:
@@ -200,6 +208,8 @@ class Client:
             return Denied(_words(status, body))
         if status != HTTPStatus.OK:
             return NoAnswer(_words(status, body))
+        if error := error_in(body):  # the file that it should make may be there or not
+            return NoAnswer(f"its page says: {error}")
         return Answered(Verdict.ACCEPTED, certain=False)
 
     def _url(self, place: Place, path: str) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 from fleet.rollout import Ramp, stage_sizes
 from fleet.standing import UNDER_WAY, NodeState, Standing
 
+TWENTY: Final = 20
 LEAST: Final = 3  # fewer times of an operation's own say nothing of the rest of it
 
 
@@ -26,8 +27,8 @@ def times_s(nodes: Iterable[NodeState]) -> list[float]:
 
 
 def slow_s(times: Sequence[float]) -> float | None:
-    """Returns what one node in twenty took longer than; None when nothing is known."""
-    return sorted(times)[int(0.95 * (len(times) - 1))] if times else None
+    """Returns what one node in twenty took longer than; None of fewer than twenty, which don't tell it."""
+    return sorted(times)[-(-19 * len(times) // 20) - 1] if len(times) >= TWENTY else None
 
 
 def expected_s(earlier_s: Sequence[float], nodes: int) -> float | None:

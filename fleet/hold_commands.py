@@ -8,6 +8,7 @@ from contextlib import closing
 import click
 import msgspec
 
+from contract.options import WORDS
 from fleet.farm import Farm
 from fleet.hosts import folded
 from fleet.looks import show_holds
@@ -21,8 +22,8 @@ from fleet.targets import Which, chosen, of_hosts
     epilog="Example: hltmode fleet hold fu-c2f01-01-01 --reason 'new disk'. Exit codes: 0 done, 2 wrong usage."
 )
 @of_hosts
-@click.option("--who", default=getpass.getuser, help="Who wants it so. [default: your user name]")
-@click.option("--reason", required=True, help="Why nobody may switch them.")
+@click.option("--who", type=WORDS, default=getpass.getuser, help="Who wants it so. [default: your user name]")
+@click.option("--reason", type=WORDS, required=True, help="Why nobody may switch them.")
 @of_farm
 def hold(which: Which, who: str, reason: str, farm: Farm) -> None:
     """Have no operation take these nodes until they are released."""

@@ -72,7 +72,8 @@ def show_history(console: Console, found: Iterable[Past]) -> None:
         nodes = ", ".join(f"{n} {standing}" for standing, n in each.counts.items())
         if each.less_certain:
             nodes += f" ({each.less_certain} of them less certain {MARK})"
-        node = f"{span(each.median_s)}, one in twenty over {span(each.slow_s)}" if each.median_s is not None else ""
+        node = span(each.median_s) if each.median_s is not None else ""
+        node += f", one in twenty over {span(each.slow_s)}" if each.slow_s is not None else ""
         ended = each.verdict.value if each.verdict else "not over"
         who = ": ".join(filter(None, (each.who, each.reason))) + (f" (after {each.of})" if each.of else "")
         took = span(each.duration_s) if each.duration_s is not None else ""

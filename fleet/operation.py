@@ -83,6 +83,20 @@ def missed(nodes: Mapping[str, NodeState]) -> list[str]:
     return [host for host, node in nodes.items() if node.standing in again]
 
 
+def open_words(operation: Operation) -> str:
+    """Returns why an operation that is not over can't be repeated."""
+    return (
+        f"{operation.id} is not over, so nobody knows yet whom to ask once more; "
+        f"`hltmode fleet watch {operation.id}` goes on with it"
+    )
+
+
+def nobody_again(operation: Operation, to: Wanted) -> str:
+    """Returns why nobody is asked to go `to` there after an operation, back or once more."""
+    why = "every node that it asked is where it was wanted" if to is operation.to else "it has moved nobody"
+    return f"{operation.id}: {why}, so there is nobody to ask"
+
+
 def given_up(operation: Operation, nodes: Iterable[NodeState], now_s: float) -> tuple[Operation, list[NodeState]]:
     """Returns an operation that is over at once, and its nodes: who waited is left out, the others go on unwatched."""
     left = [step(node, CalledOff(), operation.to, now_s) for node in nodes]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import math
 import ssl
 from collections.abc import Callable
 from functools import wraps
@@ -14,6 +13,7 @@ import click
 
 from contract.errors import ConfigError
 from contract.modes import Wanted
+from contract.options import WORDS, Number
 from contract.request import LONGEST_DEADLINE_S as LONGEST_S
 from contract.secret_file import read_token
 from fleet.farm import Farm
@@ -26,9 +26,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 CODES: Final = (
     "Exit codes: 0 every node is where it was wanted, 2 wrong usage or no node left, 3 configuration, 4 another one "
     "has the operation or some of the nodes, 5 the store or a source can't be used, 10 some nodes are not, 11 some "
-    "are still on their way, 12 stopped, too many were bad, 13 called off."
+    "are still on their way (also after Ctrl-C, or when nobody reads the output any more), 12 stopped, too many were "
+    "bad, 13 called off, 130 Ctrl-C before anybody was asked."
 )
-PLAIN_CODES: Final = "Exit codes: 0 shown, 2 wrong usage, 3 configuration, 5 the store or a source can't be used."
+PLAIN_CODES: Final = (
+    "Exit codes: 0 shown, 2 wrong usage, 3 configuration, 5 the store or a source can't be used, 130 Ctrl-C, 141 "
+    "nobody reads the output any more."
+)
 
 TO: Final = {"cloud": Wanted.CLOUD, "hlt": Wanted.HLT}
 
@@ -86,21 +90,10 @@ def of_farm(command: Command) -> Command:
     return with_farm  # type: ignore[return-value]  # click's decorators keep the type that they are given
 
 
-class Number(click.FloatRange):
-    """A number within limits; what is none (`nan`) lies within no limits, and JSON could not keep it."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Returns the number. Raises click.BadParameter."""
-        number: float = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value} is not a number", param, ctx)
-        return number
-
-
 def of_order(command: Command) -> Command:
     """Adds the options of an operation; the command gets them as `order`."""
 
-    @click.option("--who", default=getpass.getuser, help="Who orders it. [default: your user name]")
+    @click.option("--who", type=WORDS, default=getpass.getuser, help="Who orders it. [default: your user name]")
     @click.option("--reason", default="", help="Why; every node's journal keeps it.")
     @click.option("--count", "most", type=click.IntRange(min=1), help="So many move; who is there already is not one.")
     @click.option("--percent", type=Number(0.0, 100.0, min_open=True), help="Such a share of all named moves.")

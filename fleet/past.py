@@ -17,8 +17,8 @@ from fleet.standing import NodeState, Standing
 class Past(msgspec.Struct, frozen=True, kw_only=True):
     """An operation in short. Times are Unix seconds; `duration_s` is None while it is not over.
 
-    `median_s` and `slow_s` (one in twenty took longer) are of the nodes that it has moved. `counts` is nodes by
-    standing; `less_certain` counts those without a journal.
+    `median_s` and `slow_s` (one in twenty took longer; None of fewer than twenty) are of the nodes that it has moved.
+    `counts` is nodes by standing; `less_certain` counts those without a journal.
     """
 
     id: str

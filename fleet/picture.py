@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -30,6 +31,8 @@ SHADES: Final = {
 }
 NO_SHADE: Final = "░"
 WIDEST_BAR: Final = 100
+OTHER_COLUMNS: Final = 38  # of the table of the slowest: mode, time, a mark of being stuck, and what lies between
+PIDS: Final = re.compile(r", pid [\d, ]*\d(?: and \d+ more)?")
 UNKNOWN: Final = "unknown"
 UNKNOWN_COLOUR: Final = "grey50"
 
@@ -73,7 +76,7 @@ def picture(moment: Moment, width: int) -> Group:
     nodes = list(moment.nodes.values())
     parts: list[RenderableType] = [*_head(moment), _bar(nodes, min(width, WIDEST_BAR)), _modes(nodes), _numbers(nodes)]
     if any(node.standing in UNDER_WAY for node in nodes):
-        parts += ["", slowest(nodes, moment.now_s)]
+        parts += ["", slowest(nodes, moment.now_s, width)]
     parts += _bad(nodes)
     if uncertain := sum(not node.certain for node in nodes):
         parts.append(_line(f"{MARK} {uncertain} of them {LESS_CERTAIN}", "yellow"))
@@ -90,22 +93,29 @@ def left_words(moment: Moment) -> str:
     return f"about {span(left)} left, as {'earlier ones took' if moment.earlier_s else 'it went so far'}"
 
 
-def slowest(nodes: Iterable[NodeState], now_s: float, most: int = SLOWEST) -> Table:
-    """Returns those under way that were asked first, and what they wait for."""
+def slowest(nodes: Iterable[NodeState], now_s: float, width: int, most: int = SLOWEST) -> Table:
+    """Returns those under way that were asked first, and what they wait for, for so many columns."""
     under_way = [node for node in nodes if node.standing in UNDER_WAY]
     table = Table(box=None, pad_edge=False, header_style="dim", expand=True)
     table.add_column("slowest nodes", no_wrap=True, min_width=14)
     table.add_column("mode", no_wrap=True)
     table.add_column("for", no_wrap=True, justify="right", min_width=4)
     table.add_column("waits for", no_wrap=True, overflow="ellipsis", ratio=1)
-    for node in sorted(under_way, key=lambda each: each.asked_s or now_s)[:most]:
+    shown = sorted(under_way, key=lambda each: each.asked_s or now_s)[:most]
+    taken = max((len(node.host) + len(MARK) + 1 for node in shown), default=0) + OTHER_COLUMNS
+    for node in shown:
         name = node.host if node.certain else f"{node.host} {MARK}"
-        waits = plain(node.blocker or node.words)
+        waits = shortened(plain(node.blocker or node.words), width - taken)
         style = BAD_COLOUR if node.stuck else ""
         mode = Text(node.mode or "", style=style or _colour(node.mode))
         row_s = span(now_s - (node.asked_s or now_s))
         table.add_row(name, mode, row_s, ("stuck: " if node.stuck else "") + waits, style=style)
     return table
+
+
+def shortened(waits: str, room: int) -> str:
+    """Returns what a node waits for without pids where all of it has no room: lumisections tell how long it takes."""
+    return waits if len(waits) <= room else PIDS.sub("", waits)
 
 
 def _head(moment: Moment) -> list[Text]:

@@ -16,9 +16,9 @@ from fleet.selection import THERE, Candidate
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """One stage: who is asked, what must end first, how long it may take, and what of the nodes is in HLT after it.
 
-    Of the `hosts` `already` are where they are wanted and `silent` did not answer. `jobs_unknown` is of how many nodes
-    nobody knows the jobs, `cores_unknown` of how many of those in HLT nobody knows the cores. `expected_s` is None when
-    nothing tells.
+    `working` has of each node whose jobs must end their pids by run. Of the `hosts` `already` are where they are wanted
+    and `silent` did not answer. `jobs_unknown` is of how many nodes nobody knows the jobs, `cores_unknown` of how many
+    of those in HLT nobody knows the cores. `expected_s` is None when nothing tells.
     """
 
     hosts: tuple[str, ...]
@@ -26,6 +26,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     silent: int
     jobs: int
     jobs_unknown: int
+    working: dict[str, dict[str, tuple[int, ...]]]
     hlt_after: int
     cores_after: int
     cores_unknown: int
@@ -74,7 +75,8 @@ def plan(
         some = [by_host[host] for host in hosts]
         in_hlt = in_hlt - set(hosts) if to is Wanted.CLOUD else in_hlt | set(hosts)
         cores, cores_unknown = _cores(by_host[host] for host in in_hlt)
-        jobs = [each.jobs for each in some if each.mode is not Mode.CLOUD] if to is Wanted.CLOUD else []
+        leaving = [each for each in some if each.mode is not Mode.CLOUD] if to is Wanted.CLOUD else []
+        jobs = [each.jobs for each in leaving]
         silent = sum(each.mode is None for each in some)
         already = sum(each.mode in THERE[to] for each in some)
         stages.append(
@@ -84,6 +86,7 @@ def plan(
                 silent=silent,
                 jobs=sum(each for each in jobs if each is not None),
                 jobs_unknown=sum(each is None for each in jobs),
+                working={each.host: each.working for each in leaving if each.working},
                 hlt_after=len(in_hlt),
                 cores_after=cores,
                 cores_unknown=cores_unknown,

@@ -79,7 +79,9 @@ def stop_words(nodes: Iterable[NodeState], ramp: Ramp) -> str:
     ended = sum(counts.values())
     bad = sum(counts[each] for each in BAD) + sum(counts[each] for each in UNDER_WAY)
     if bad >= max(1, ramp.bad_at_least) and bad > ramp.bad_share * ended:
-        return f"{bad} of {ended} nodes that answered for themselves are bad, more than {ramp.bad_share:.0%}"
+        which = [f"{n} {each.value}" for each in Standing if each in BAD and (n := counts[each])]
+        which += [f"{n} under way and stuck" for n in [sum(counts[each] for each in UNDER_WAY)] if n]
+        return f"{bad} of {ended} nodes so far are bad ({', '.join(which)}), more than {ramp.bad_share:.0%}"
     return ""
 
 

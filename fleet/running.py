@@ -7,21 +7,22 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from typing import Any, Final, TypeVar
 
 import click
 import msgspec
 from rich.console import Console
 
+from contract.errors import Interrupted, nobody_reads
 from contract.modes import Wanted
 from fleet.client import connected
 from fleet.engine import Engine
 from fleet.farm import Farm
 from fleet.node_sets import BadHosts
 from fleet.onlooking import Onlooker
-from fleet.operation import Operation, counts
+from fleet.operation import Operation, counts, nobody_again
 from fleet.order import Order
 from fleet.ordering import earlier_s, ordered
 from fleet.rollout import EXIT_CODES, Verdict
@@ -39,11 +40,12 @@ def order_all(hosts: Sequence[str], farm: Farm, to: Wanted, order: Order, *, as_
     with closing(Store(farm.store)) as store:
         found = watching(lambda tell: ordered(farm, store, hosts, to, order, of=of, tell=tell))
         operation = found.begin(store)
-        if as_json:
-            click.echo(json.dumps(begun(operation, found.plan.left_out)))
-        else:
-            show_plan(new_console(), found.plan)
-        run_operation(store, operation, farm, found.earlier_s, as_json=as_json)
+        with leaving(store, operation):
+            if as_json:
+                click.echo(json.dumps(begun(operation, found.plan.left_out)))
+            else:
+                show_plan(new_console(), found.plan)
+            run_operation(store, operation, farm, found.earlier_s, as_json=as_json)
 
 
 def show_all(hosts: Sequence[str], farm: Farm, to: Wanted, order: Order, *, as_json: bool) -> None:
@@ -59,7 +61,7 @@ def show_all(hosts: Sequence[str], farm: Farm, to: Wanted, order: Order, *, as_j
 def again(operation: Operation, hosts: Sequence[str], to: Wanted, farm: Farm, order: Order, *, as_json: bool) -> None:
     """Has `hosts` of an earlier operation go `to` somewhere, found where it found them."""
     if not hosts:
-        raise BadHosts(f"{operation.id}: there is no such node in it")
+        raise BadHosts(nobody_again(operation, to))
     farm = farm._replace(places={host: operation.places[host] for host in hosts})
     order_all(hosts, farm, to, order, as_json=as_json, of=operation.id)
 
@@ -86,32 +88,48 @@ def run_operation(
         async with connected(farm.token, farm.trust) as client:
             return await Engine(store, operation, client, view.tell).run()
 
-    try:
+    with leaving(store, operation):
         with View(new_console(), as_json=as_json, earlier_s=times) as view:
             operation = asyncio.run(run(view))
-    except asyncio.CancelledError:
-        waiting = sum(node.standing is Standing.WAITING for node in store.nodes(operation).values())
+        end(store, operation, as_json=as_json)
+
+
+@contextmanager
+def leaving(store: Store, operation: Operation) -> Iterator[None]:
+    """Leaves an operation for `watch` when its operator goes away (Ctrl-C, SIGTERM, the reader of a pipe)."""
+    try:
+        yield
+    except (asyncio.CancelledError, KeyboardInterrupt, BrokenPipeError) as error:
+        if isinstance(error, BrokenPipeError):
+            nobody_reads()
+        now = store.operation(operation.id)
+        if now.verdict:
+            sys.exit(EXIT_CODES[now.verdict])
+        waiting = sum(node.standing is Standing.WAITING for node in store.nodes(now).values())
         words = f"detached: {waiting} nodes wait to be asked; those that were asked go on by themselves"
-        click.echo(f"{operation.id} {words}; `hltmode fleet watch {operation.id}` comes back", err=True)
+        if store.runs(now):
+            words = "not looked at any more; another process goes on with it"
+        click.echo(f"{now.id} {words}; `hltmode fleet watch {now.id}` comes back", err=True)
         sys.exit(EXIT_CODES[Verdict.GOING_ON])
-    end(store, operation, as_json=as_json)
 
 
 def look_on(store: Store, operation: Operation, *, as_json: bool) -> None:
     """Shows an operation that another process runs, until it is over or nobody runs it any more."""
-    with View(new_console(), as_json=as_json, earlier_s=earlier_s(store, operation)) as view:
-        operation = asyncio.run(Onlooker(store, operation, view.tell).run())
-    if not operation.over:
-        click.echo(f"{operation.id}: nobody runs it any more; `hltmode fleet watch {operation.id}` does", err=True)
-    end(store, operation, as_json=as_json)
+    with leaving(store, operation):
+        with View(new_console(), as_json=as_json, earlier_s=earlier_s(store, operation)) as view:
+            operation = asyncio.run(Onlooker(store, operation, view.tell).run())
+        if not operation.over:
+            click.echo(f"{operation.id}: nobody runs it any more; `hltmode fleet watch {operation.id}` does", err=True)
+        end(store, operation, as_json=as_json)
 
 
 def look_back(store: Store, operation: Operation, *, as_json: bool) -> None:
     """Shows an operation that is over, and ends with its exit code."""
-    if as_json:
-        for node in store.nodes(operation).values():
-            click.echo(json.dumps(node_event(node)))
-    end(store, operation, as_json=as_json)
+    with leaving(store, operation):
+        if as_json:
+            for node in store.nodes(operation).values():
+                click.echo(json.dumps(node_event(node)))
+        end(store, operation, as_json=as_json)
 
 
 def end(store: Store, operation: Operation, *, as_json: bool) -> None:
@@ -144,4 +162,7 @@ def watching(work: Callable[[Callable[[int], None]], Coroutine[Any, Any, Result]
 
             return await work(tell)
 
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted while the nodes were looked at; nobody was asked") from None

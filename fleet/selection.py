@@ -35,13 +35,15 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A node as it was seen last.
 
     `mode` is None when it did not answer, `jobs` is how many must end before it can leave and `cores` how many it has,
-    each None when nobody knows. A node that is not `certain` speaks only hltd's URLs.
+    each None when nobody knows; `working` has the pids of those jobs by run. A node that is not `certain` speaks only
+    hltd's URLs.
     """
 
     host: str
     appliance: str = ""
     mode: Mode | None = None
     jobs: int | None = None
+    working: dict[str, tuple[int, ...]] = {}
     cores: int | None = None
     held: str = ""
     certain: bool = True
@@ -77,6 +79,9 @@ def select(candidates: Sequence[Candidate], choice: Choice) -> Selected:
     if choice.prefer_idle:
         free = sorted(free, key=_cost)
     most = _most(len(candidates), choice)
+    if most == 0:
+        share = f"{choice.percent:g} % of {len(candidates)} nodes"
+        raise NothingToDo(f"{share} is less than one node; ask for a greater share, or for a number (count)")
     if most is not None:
         free, others = _limited(free, most, choice)
         left_out |= others

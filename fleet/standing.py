@@ -208,7 +208,9 @@ def _seen(node: NodeState, seen: Seen, to: Wanted, now_s: float) -> NodeState:
     if node.standing is Standing.WAITING:
         return node
     if not seen.certain:
-        return _seen_old(node, now_s) if there else node
+        # It names no blocker; while it has not heard, what it said instead is what holds it up.
+        waits = replace(node, blocker=node.words if node.standing is Standing.ASKED else "")
+        return _seen_old(node, now_s) if there else waits
     if node.standing is Standing.ASKED:
         # The answer was lost, but not the request.
         heard = Verdict.ACCEPTED if seen.switch_id == node.request_id else seen.heard
@@ -254,7 +256,7 @@ def _late(node: NodeState, now_s: float) -> NodeState:
     if node.standing is Standing.WAITING:
         return _stands(node, Standing.LEFT_OUT, "not asked in time", now_s)
     if node.standing is Standing.ASKED:
-        if node.silent or not node.certain or not node.tries:
+        if node.silent or not node.tries:
             return _stands(node, Standing.UNREACHABLE, node.words or "never answered", now_s)
         return _stands(node, Standing.FAILED, f"it answers, but took no request: {node.words}", now_s)
     if node.silent:

@@ -44,6 +44,7 @@ def candidates(looks: Mapping[str, Look], known: Mapping[str, Place], holds: Map
             appliance=(look.appliance if isinstance(look, NodeStatus) else "") or place_of(host, known).appliance,
             mode=mode_of(look),
             jobs=look.jobs if isinstance(look, NodeStatus) else None,
+            working=look.working if isinstance(look, NodeStatus) else {},
             cores=look.cores if isinstance(look, NodeStatus) else None,
             held=holds[host].words if host in holds else "",
             certain=not isinstance(look, Old),

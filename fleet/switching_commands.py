@@ -9,7 +9,7 @@ import click
 from contract.modes import Wanted
 from fleet.completion import operation_argument
 from fleet.farm import Farm
-from fleet.operation import changed, missed
+from fleet.operation import changed, missed, open_words
 from fleet.options import (
     CODES,
     PLAIN_CODES,
@@ -23,7 +23,7 @@ from fleet.options import (
 from fleet.order import Order
 from fleet.running import again, look_back, look_on, order_all, run_operation, show_all
 from fleet.standing import Standing
-from fleet.store import Store
+from fleet.store import Store, Taken
 from fleet.targets import Which, chosen, of_hosts
 
 
@@ -145,5 +145,7 @@ def retry(operation: str, farm: Farm, order: Order, as_json: bool) -> None:
     """Ask those nodes once more that an operation could not bring where they were wanted."""
     with closing(Store(farm.store)) as store:
         found = store.operation(operation)
+        if not found.over:
+            raise Taken(open_words(found))
         hosts = missed(store.nodes(found))
     again(found, hosts, found.to, farm, order, as_json=as_json)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from rich.console import Console, RenderableType
@@ -14,10 +15,11 @@ from contract.modes import Wanted
 from contract.request import printable
 from fleet.hosts import folded
 from fleet.operation import Operation, counts
-from fleet.plan import Plan
+from fleet.plan import Plan, Stage
 from fleet.standing import BAD, GOOD, NodeState, Standing
 
 REASONS: Final = 8
+WORKING: Final = 2  # nodes of a stage whose jobs are named
 NARROW: Final = 100
 PIPE_WIDTH: Final = 1000
 LONGEST: Final = 400
@@ -36,11 +38,19 @@ COLOURS: Final = {
 BAD_COLOUR: Final = "bold red"
 
 
+class Printer(Console):
+    """A console that leaves it to the command what happens when nobody reads any more; rich would end with 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Raises BrokenPipeError."""
+        raise BrokenPipeError
+
+
 def new_console() -> Console:
     """Returns a console for stdout; a pipe gets lines that are not cut."""
     width = None if sys.stdout.isatty() else PIPE_WIDTH
     # Reasons and blockers are others' words: `[/b]` in them is no markup, `:x:` no picture.
-    return Console(width=width, highlight=False, markup=False, emoji=False)
+    return Printer(width=width, highlight=False, markup=False, emoji=False)
 
 
 def new_table(*headings: str, right: Iterable[str] = ()) -> Table:
@@ -121,6 +131,9 @@ def show_plan(console: Console, made: Plan) -> None:
     put(console, table)
     for number, stage in enumerate(made.stages if narrow else (), 1):
         console.print(f"stage {number}: {folded(stage.hosts)}")
+    for number, stage in enumerate(made.stages, 1):
+        for line in _jobs_lines(stage):
+            console.print(f"stage {number}: {line}", style="dim")
     _tell_expected(console, made)
     if already := sum(stage.already for stage in made.stages):
         console.print(f"{already} of them are there already, or on the way", style="dim")
@@ -136,11 +149,21 @@ def show_plan(console: Console, made: Plan) -> None:
         console.print(f"left out ({len(hosts)}), {why}: {folded(hosts)}", style="dim")
 
 
+def _jobs_lines(stage: Stage) -> Iterator[str]:
+    """Yields which jobs must end, of the first few nodes; `--json` names all."""
+    for host, runs in islice(stage.working.items(), WORKING):
+        words = (f"{len(pids)} jobs of run {run}, pid {', '.join(map(str, pids))}" for run, pids in runs.items())
+        yield f"{host} ends {'; '.join(words)}"
+    if (more := len(stage.working) - WORKING) > 0:
+        yield f"and jobs of {more} more nodes, which --json names"
+
+
 def _tell_expected(console: Console, made: Plan) -> None:
-    if made.median_s is None or made.slow_s is None:
+    if made.median_s is None:
         console.print(f"no earlier operation tells how long it takes; each node has {span(made.limit_s)}", style="dim")
         return
-    nodes = f"{made.earlier} nodes took {span(made.median_s)} before, one in twenty more than {span(made.slow_s)}"
+    slow = f", one in twenty more than {span(made.slow_s)}" if made.slow_s is not None else ""
+    nodes = f"{made.earlier} nodes took {span(made.median_s)} before{slow}"
     whole = f"about {span(made.expected_s)} in all; " if made.expected_s is not None else ""
     console.print(whole + nodes, style="dim")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Final
+from typing import Any, Final
 
 import click
 
-from contract.errors import HltmodeError
+from contract.errors import READER_GONE, HltmodeError, Interrupted, nobody_reads
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "switcher": ("switcher.command:switcher", "The daemon that switches this node between HLT and cloud."),
@@ -26,6 +26,16 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 
 class LazyGroup(click.Group):
     """A group whose members live in modules of other rooms, named in COMMANDS."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Runs the command. Ctrl-C and a reader who has gone are no errors of ours, and no success either."""
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted") from None
+        except BrokenPipeError:
+            nobody_reads()
+            sys.exit(READER_GONE)
 
     def list_commands(self, _context: click.Context) -> list[str]:
         """Returns the names in the order of the table."""
@@ -49,7 +59,7 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done, 1 the answer is no, 2 wrong usage, 3 configuration, 4 already running, "
-    "5 surroundings (folder, port, mount), 6 not in time.",
+    "5 surroundings (folder, port, mount), 6 not in time, 130 interrupted, 141 nobody reads the output any more.",
 )
 @click.version_option(package_name="hltmode")
 def cli() -> None:
@@ -58,8 +68,17 @@ def cli() -> None:
 
 def main() -> None:
     """Runs the command line; an error for people becomes one line on stderr and its exit code."""
+    code: int | str | None = 0
     try:
         cli(prog_name="hltmode")
+    except SystemExit as error:
+        code = error.code
     except HltmodeError as error:
         click.secho(f"hltmode: {error}", fg="red", err=True)
-        sys.exit(error.exit_code)
+        code = error.exit_code
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        nobody_reads()
+        code = code or READER_GONE
+    sys.exit(code)

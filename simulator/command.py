@@ -9,8 +9,9 @@ from typing import Final
 
 import click
 
+from contract.options import POSITIVE
+
 PROGRAMS: Final = Path(__file__).parent
-POSITIVE: Final = click.FloatRange(min=0, min_open=True)
 PASS_ON: Final = {"ignore_unknown_options": True, "help_option_names": []}
 
 
@@ -88,6 +89,7 @@ def farm(**options: object) -> None:
       forgets       is installed anew 10 s after it has accepted
       mistaken      gives another node's name
       old           unmodified hltd: its CGI URLs only
+      old-broken    the same, but its scripts can't make their files: 200, and a traceback for a page
 
     \b
     Example:

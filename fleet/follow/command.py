@@ -20,6 +20,7 @@ from rich.table import Table
 from contract import lock
 from contract.errors import HltmodeError, Surroundings, first_of
 from contract.metrics_port import serve_metrics
+from contract.options import WORDS
 from contract.request import LONGEST_REASON, LONGEST_WHO, printable
 from contract.times import iso
 from fleet.farm import Farm
@@ -39,7 +40,9 @@ from fleet.tables import new_console
 COLOURS: Final = {Want.CLOUD: "green", Want.HLT: "blue", Want.STAY: "dim"}
 SAID_FOR_S: Final = 30.0
 
-who_option = click.option("--who", default=getpass.getuser, help="Who wants it so. [default: your user name]")
+who_option = click.option(
+    "--who", type=WORDS, default=getpass.getuser, help="Who wants it so. [default: your user name]"
+)
 policy_argument = click.argument("path", metavar="POLICY", type=click.Path(path_type=Path))
 
 
@@ -160,7 +163,7 @@ replay_command.name = "replay"
 @policy.command(epilog="Example: hltmode fleet policy hold --reason 'vacuum work in the cavern'. Exit codes: 0 done, "
                 "2 wrong usage, 5 the store can't be used.")  # fmt: skip
 @who_option
-@click.option("--reason", required=True, help="Why; everybody who looks reads it.")
+@click.option("--reason", type=WORDS, required=True, help="Why; everybody who looks reads it.")
 @of_farm
 def hold(who: str, reason: str, farm: Farm) -> None:
     """Have the policy send nobody to the cloud until it is released.

@@ -1,6 +1,6 @@
 // Running and past operations, switchovers, and the nodes that need a look.
 
-import { byId, clock, direction, make, many, now, span } from "./words.js";
+import { byId, clock, direction, make, many, now, slow, span } from "./words.js";
 
 const SHOWN = 8;
 const BY = { server: "runs here", other: "run from a command line", nobody: "nobody runs it" };
@@ -87,7 +87,7 @@ export class Operations {
     const past = this.#newest().filter((each) => each.verdict !== undefined).slice(0, SHOWN);
     const lines = past.map((each) => {
       const took = each.median_s === undefined ? ""
-        : `; a node took ${span(each.median_s)}, one in twenty over ${span(each.slow_s)}`;
+        : `; a node took ${span(each.median_s)}${slow(each)}`;
       const good = (each.counts.done ?? 0) + (each.counts.already ?? 0);
       return make("li", {},
         make("span", { class: `verdict ${each.verdict === "all good" ? "good" : "bad"}` }, each.verdict),

@@ -1,7 +1,7 @@
 // The confirmation: shows what an order would mean, and begins exactly what was shown.
 
 import { ask, operator } from "./api.js";
-import { byId, direction, make, many, span, verb } from "./words.js";
+import { byId, direction, make, many, slow, span, verb } from "./words.js";
 
 const AGAIN_MS = 500;
 
@@ -98,7 +98,7 @@ function summary(plan) {
   const hlt = (nodes, cores) =>
     `${nodes} of ${plan.farm_nodes} nodes (${Math.round((100 * nodes) / plan.farm_nodes)} %), ${many(cores, "core")}`;
   const before = plan.median_s === undefined ? ""
-    : `; a node took ${span(plan.median_s)} before, one in twenty over ${span(plan.slow_s)}`;
+    : `; a node took ${span(plan.median_s)} before${slow(plan)}`;
   const time = plan.expected_s === undefined
     ? `nobody knows: no earlier operation to judge by; each node has ${span(plan.limit_s)}`
     : `about ${span(plan.expected_s)}${before}`;

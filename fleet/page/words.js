@@ -21,6 +21,8 @@ export function span(seconds) {
   return `${Math.round(s / 86400)} d`;
 }
 
+export const slow = (each) => (each.slow_s === undefined ? "" : `, one in twenty over ${span(each.slow_s)}`);
+
 export const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
 
 // Returns a new element: `make("li", { class: "a", title: "b" }, "text", child)`.

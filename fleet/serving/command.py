@@ -7,8 +7,9 @@ from typing import Final
 
 import click
 
+from contract.options import Number
 from fleet.farm import Farm
-from fleet.options import Number, of_farm
+from fleet.options import of_farm
 
 PORT: Final = 9800
 STREAMS: Final = 64

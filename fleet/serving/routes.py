@@ -147,7 +147,9 @@ class _Api:
     async def hold(self, request: web.Request) -> web.StreamResponse:
         form = await _body(request, forms.HoldForm)
         hosts = await self._service.hosts(form.hosts)
-        reason = printable(form.reason, len(form.reason))
+        reason = printable(form.reason, len(form.reason)).strip()
+        if not reason:
+            raise Stopped(400, "reason: some words are wanted; everybody who looks at the nodes reads them")
         self._service.store.hold(hosts, named(form.who, _remote(request)), reason)
         self._service.tell()
         return json(200, forms.Done(nodes=len(hosts)))

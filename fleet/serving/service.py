@@ -22,7 +22,7 @@ from fleet.client import Client, Look
 from fleet.farm import Farm
 from fleet.node_sets import BadHosts
 from fleet.nodes_file import NodesFile
-from fleet.operation import Operation, changed, missed
+from fleet.operation import Operation, changed, missed, nobody_again, open_words
 from fleet.order import Order
 from fleet.ordering import Ordered, ordered
 from fleet.serving.board import MODE_VIEWS, Board
@@ -240,9 +240,11 @@ class Service:
         if form.to is not None:
             return self.farm, await self.hosts(form.hosts, form.appliances), form.to, ""
         earlier = self.store.operation(form.undo or form.retry)
+        if form.retry and not earlier.over:
+            raise Taken(open_words(earlier))
         hosts = (changed if form.undo else missed)(self.store.nodes(earlier))
         if not hosts:
-            raise BadHosts(f"{earlier.id}: there is no such node in it")
+            raise BadHosts(nobody_again(earlier, way_of(form, earlier)))
         farm = self.farm._replace(places={host: earlier.places[host] for host in hosts})
         return farm, hosts, way_of(form, earlier), earlier.id
 

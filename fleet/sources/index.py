@@ -68,13 +68,17 @@ def sink_named(config: NodeConfig, name: str) -> Sink:
     found = next((sink for sink in config.sink if name in ("", sink.name)), None)
     if found is None:
         known = ", ".join(sink.name for sink in config.sink) or "none"
-        raise ConfigError(f"index:{name}: no such [[sink]] in --config; there: {known}")
+        raise ConfigError(f"{_source(name)}: no such [[sink]] in --config; there: {known}")
     return found
+
+
+def _source(name: str) -> str:
+    return f"index:{name}" if name else "index"
 
 
 async def ask_index(sink: Sink, subsystem: str, now_s: float) -> Known:
     """Returns the nodes that the index of `sink` holds. Raises BadSource, ConfigError when a secret can't be read."""
-    source = f"index:{sink.name}"
+    source = _source(sink.name)
     failed: NotReached | None = None
     for host in sink.hosts:
         try:

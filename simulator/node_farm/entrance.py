@@ -34,6 +34,15 @@ from switcher.cgi import FOLDER
 COMMANDS: Final = {f"{FOLDER}exclude_cgi.py": Wanted.CLOUD, f"{FOLDER}include_cgi.py": Wanted.HLT}
 ACTIVE: Final = f"{FOLDER}cloud_mode_active_cgi.py"
 MISTAKEN_HOST: Final = "fu-elsewhere"
+# As cgitb shows it, shortened: the folder is not the web server's to write.
+BROKEN: Final = """<TITLE>CGI script</TITLE>
+<body bgcolor="#f0f0f8"><p>A problem occurred in a Python script. Here is the sequence of function calls.</p><pre>
+Traceback (most recent call last):
+  File &quot;cgi-bin/command.py&quot;, line 12, in &lt;module&gt;
+    fp = open(command, &#x27;w+&#x27;)
+PermissionError: [Errno 13] Permission denied: &#x27;command&#x27;
+</pre></body>
+"""
 METHODS: Final = {"/status": "GET", "/journal": "GET", "/switch": "POST", ACTIVE: "GET"} | dict.fromkeys(
     COMMANDS, "GET"
 )
@@ -45,7 +54,7 @@ class Entrance:
     def __init__(self, node: FarmNode, clock: Clock) -> None:
         self._node = node
         self._clock = clock
-        self._old = node.fault is Fault.OLD
+        self._old = node.fault in (Fault.OLD, Fault.OLD_BROKEN)
         self._dead = False
 
     def handle(self, asked: Asked, respond: Respond) -> None:
@@ -78,6 +87,8 @@ class Entrance:
             self._switch(asked, self._losing(respond))
         elif asked.path == ACTIVE:
             respond(_text(200, f"{self._node.cloud_cores()}\n", close=True))
+        elif self._node.fault is Fault.OLD_BROKEN:
+            respond(Page(200, BROKEN.encode(), "text/html; charset=utf-8", close=True))
         else:
             self._losing(respond)(self._command(asked))
 

@@ -28,6 +28,7 @@ class Fault(StrEnum):
     FORGETS = "forgets"  # is installed anew after it has accepted: state and journal are gone
     MISTAKEN = "mistaken"  # another node answers at its address
     OLD = "old"  # unmodified hltd: its CGI URLs, 404 for everything else
+    OLD_BROKEN = "old-broken"  # the same, but the pages of exclude and include are a traceback, with status 200
 
 
 class BadMix(HltmodeError):

@@ -24,6 +24,7 @@ Kept = dict[str, Any]  # of one node what the tool keeps
 
 FAULTS: Final = (
     "slow", "refuses", "refuses-late", "hangs", "dead", "silent", "loses", "lies", "dies", "forgets", "mistaken", "old",
+    "old-broken",
 )  # fmt: skip
 LARGEST_SHARE: Final = 7  # percent of the nodes with one fault
 CLASSES: Final = {"done": "done", "refused": "refused", "superseded": "superseded", "vms_failed": "failed"}
@@ -181,6 +182,8 @@ def implied(told: Told, operation: Operation, kept: Kept) -> set[str]:
     if fault == "dies" and any(each["verdict"] == "accepted" for each in requests.values()):
         seen_on_its_way = kept["mode"] in ("activatingCloud", "deactivatingCloud")  # before it had answered, and died
         return {"unreachable", "going on"} if seen_on_its_way else {"unreachable"}
+    if fault == "old-broken":  # its scripts do nothing, and say so with status 200
+        return {"already"} if told["mode"] == operation.to else {"failed"}
     if fault == "old":
         return _old(told, operation, ends_s)
     if got is None:
@@ -220,5 +223,5 @@ def asked_twice(truth: Mapping[str, Told], names: Sequence[str]) -> list[str]:
     return [
         f"{host}: {sorted(told['requests'])}"
         for host, told in truth.items()
-        if told["fault"] != "old" and set(told["requests"]) - set(names)
+        if not told["fault"].startswith("old") and set(told["requests"]) - set(names)
     ]

@@ -81,6 +81,10 @@ def told(done: Result, code: int, said: str) -> None:
         (["exclude", "--resume", "op-1"], 2, "op-1: no such operation"),
         (["watch", "nobody"], 2, "nobody: no such operation"),
         (["undo", "last"], 2, "last: no such operation"),
+        (["exclude", "localhost", "--percent", "1", "--nodes", "nobody"], 2, "1 % of 1 nodes is less than one node"),
+        (["exclude", "fu-1", "--who", " "], 2, "some words are wanted"),
+        (["hold", "fu-1", "--reason", ""], 2, "some words are wanted"),
+        (["policy", "hold", "--reason", " "], 2, "some words are wanted"),
     ],
 )
 def test_what_makes_no_sense_is_said_in_a_line(

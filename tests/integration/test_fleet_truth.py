@@ -145,6 +145,19 @@ def test_already_is_said_of_a_node_on_its_way_only_when_it_has_arrived(
     }
 
 
+def test_an_old_node_whose_page_is_an_error_has_failed_and_says_on_what(
+    new_farm: Callable[..., tuple[Farm, Tool]],
+) -> None:
+    farm, tool = new_farm(4, faults="old-broken=2,old=1")
+    assert tool.run("exclude", "--limit", "2", *EVERYONE, hosts=farm.hosts) == 10
+    (operation,) = tool.operations()
+    assert wrongs(farm.truth(), operation) == []
+    assert operation.classes == {"failed": 2, "done": 2}
+    failed = [kept for kept in operation.nodes.values() if kept["standing"] == "failed"]
+    assert all("PermissionError: [Errno 13] Permission denied" in kept["words"] for kept in failed)
+    assert all("PermissionError" in kept["blocker"] for kept in failed)
+
+
 def test_too_many_bad_ones_stop_it_and_those_on_their_way_are_watched_to_their_end(
     new_farm: Callable[..., tuple[Farm, Tool]],
 ) -> None:

@@ -16,7 +16,7 @@ from fleet.journal_lines import JournalLine
 from fleet.looks import Why, look_words, show_history, show_status, show_why
 from fleet.operation import Operation
 from fleet.past import part, past
-from fleet.picture import Moment, modes, picture
+from fleet.picture import Moment, modes, picture, shortened
 from fleet.plan import plan
 from fleet.rollout import Doing, Ramp, Verdict
 from fleet.selection import Candidate
@@ -117,18 +117,25 @@ def test_a_plan_names_nodes_jobs_time_and_what_stays(width: int) -> None:
     assert "left out (1), on hold: anna: fu-20" in text
 
 
+def test_a_long_wait_keeps_its_lumisections_and_loses_its_pids() -> None:
+    waits = "run 398123: 8 jobs, pid 10001, 10002, 10003, 10004 and 4 more until LS 57 (merged LS 51)"
+    assert shortened(waits, 100) == waits
+    assert shortened(waits, 60) == "run 398123: 8 jobs until LS 57 (merged LS 51)"
+    assert shortened("run 5: merge script, pid 12", 10) == "run 5: merge script"
+
+
 def test_the_past_tells_how_long_it_took_and_what_a_node_took() -> None:
     over = Operation(
         id="op-8", to=Wanted.HLT, who="ben", reason="", created_s=100.0, order=HOSTS[:5], places={}, limit_s=1.0,
         verdict=Verdict.PARTIAL, of="op-7",
     )  # fmt: skip
     told = past(over, list(some_nodes().values())[:5])
-    assert (told.duration_s, told.median_s, told.slow_s, told.less_certain) == (50.0, 20.0, 20.0, 1)
+    assert (told.duration_s, told.median_s, told.slow_s, told.less_certain) == (50.0, 20.0, None, 1)
     assert (told.nodes, told.counts) == (5, {"switching": 2, "done": 1, "refused": 1, "unreachable": 1})
     assert past(OPERATION, some_nodes().values()).duration_s is None
     console, file = printed()
     show_history(console, [told])
-    assert "50 s  20 s, one in twenty over 20 s  partial" in file.getvalue()
+    assert "50 s  20 s         partial" in file.getvalue()
     assert "(1 of them less certain ~)  ben (after op-7)" in file.getvalue()
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from contract.modes import Mode, Wanted
-from fleet.forecast import expected_s, left_s, times_s
+from fleet.forecast import expected_s, left_s, slow_s, times_s
 from fleet.hosts import Place, expand, folded, folded_whole, place_of, read_places
 from fleet.node_sets import RAISED, BadHosts, expand_names
 from fleet.operation import Operation, changed, given_up, new_id
@@ -33,6 +33,11 @@ def operation(*hosts: str, name: str = "") -> Operation:
 
 def waiting(order: Operation) -> list[NodeState]:
     return [NodeState(host=host, request_id=order.id) for host in order.order]
+
+
+@pytest.mark.parametrize(("n", "slow"), [(0, None), (19, None), (20, 19.0), (21, 20.0), (40, 38.0), (100, 95.0)])
+def test_one_in_twenty_is_told_of_twenty_and_more(n: int, slow: float | None) -> None:
+    assert slow_s([float(number) for number in range(n, 0, -1)]) == slow
 
 
 def test_what_sets_may_mean_is_reckoned_before_a_name_is_made(monkeypatch: pytest.MonkeyPatch) -> None:

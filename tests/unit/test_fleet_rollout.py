@@ -56,7 +56,7 @@ def test_a_bad_canary_stops_it() -> None:
     bad = nodes({HOSTS[0]: Standing.UNREACHABLE})
     step = next_step(HOSTS, bad, STAGED, 100.0)
     assert (step.doing, step.ask) == (Doing.STOPPED, ())
-    assert "1 of 1" in step.why == stop_words(bad.values(), STAGED)
+    assert "1 of 1 nodes so far are bad (1 unreachable)" in step.why == stop_words(bad.values(), STAGED)
 
 
 class World:

@@ -143,5 +143,5 @@ def test_an_empty_choice_says_why() -> None:
         select([Candidate(host="fu-1", held="being repaired")], Choice(to=Wanted.HLT))
     with pytest.raises(NothingToDo, match="the set is empty"):
         select([], Choice(to=Wanted.HLT))
-    with pytest.raises(NothingToDo, match="more than the 0 that are wanted"):
+    with pytest.raises(NothingToDo, match="10 % of 2 nodes is less than one node"):
         select(farm(Mode.HLT, Mode.HLT), Choice(to=Wanted.CLOUD, percent=10))

@@ -39,7 +39,7 @@ class Agent:
         self._reread = reread
         # A SimpleQueue may be fed from a signal handler that interrupts its own reader; an Event may not.
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
-        self._metrics = Metrics(config.node, config.collector.role, config.switch)
+        self._metrics = Metrics(config.node, config.collector.role, config.switch, config.limits)
         self._server, self._serving = _serve(config, self._metrics)
         self._sampler = Sampler(config, self._metrics)
         self._watch = self._sampler.watch(lambda: self._news.put(News.LOOK))

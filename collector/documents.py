@@ -28,14 +28,23 @@ Document = dict[str, object]
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest box file that could be read (None: never) and whether the last look failed."""
+    """The newest box file that could be read (None: never) and whether the last look failed.
+
+    `changed_s` is when the file was written by the clock of who keeps it, which is the BU (Unix seconds).
+    """
 
     box: Box | None = None
+    changed_s: float | None = None
     failed: bool = False
 
     def date_s(self) -> float | None:
         """Returns when the box was written (Unix seconds), as it says itself."""
         return written_s(self.box)
+
+    def ahead_s(self) -> float | None:
+        """Returns how far the clock of who wrote the box is ahead of the BU's; behind, it is negative."""
+        date_s = self.date_s()
+        return None if date_s is None or self.changed_s is None else date_s - self.changed_s
 
     def age_s(self, now_s: float) -> float | None:
         """Returns how old the box is; a clock that was set back doesn't make it negative."""

@@ -21,13 +21,16 @@ from collector.mode_series import ModeRow, mode_series
 from collector.shipping.metrics import SinkMetrics, account_series
 from collector.sources.looks import NodeLook, Switched
 from contract.box import box_mode
-from contract.config import Node, Role, Switch
+from contract.config import Limits, Node, Role, Switch
 from contract.journal import PHASES
 from contract.metric_names import (
     ACTIVE_RUN,
+    AGENT_LIMIT,
     BLOCKER,
     BOX_AGE,
     BOX_FAILURES,
+    CHANGES_LIMIT,
+    CLOCK,
     CLOCK_SKEW,
     CLOCK_STEPS,
     CORES,
@@ -36,12 +39,17 @@ from contract.metric_names import (
     JOURNAL_SEQ,
     LAST_SUCCESS,
     LATENESS,
+    LIMIT,
     LOG_BEGUN,
     LOG_BYTES,
     LOG_UP,
     MADE_TOTAL,
     MODE_BOX_DISAGREES,
     MODE_TIMEOUT,
+    OF_BACKLOG_AGE,
+    OF_BOX_AGE,
+    OF_CLOCK_OFF,
+    OF_SAMPLE_AGE,
     STUCK,
     SWITCH_PHASE,
     SWITCHES,
@@ -55,6 +63,7 @@ PHASES_TO: Final = {
     Wanted.CLOUD: ("check", "drain", "hand_over", "start_vms"),
     Wanted.HLT: ("stop_vms", "take_back"),
 }
+SAMPLES_MISSED: Final = 3.0  # of an agent that samples seldom
 DROP_REASONS: Final = (DROPPED_AGE, DROPPED_BYTES, DROPPED_UNWRITTEN, DROPPED_DAMAGED)
 
 
@@ -75,12 +84,19 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Metrics:
-    """The registry of one agent. The sampler replaces `snapshot`, `timeouts` and calls `ended` for each switch."""
+    """The registry of one agent. The sampler replaces `snapshot`, `timeouts` and `limits`."""
 
-    def __init__(self, node: Node, role: Role, timeouts: Switch) -> None:
+    def __init__(
+        self,
+        node: Node,
+        role: Role,
+        timeouts: Switch,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+    ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves this one untyped
         self.registry = CollectorRegistry()
         self.timeouts = timeouts
+        self.limits = limits
         appliance = node.appliance or (node.host if role is Role.APPLIANCE else "")
         self._labels = {"host": node.host, "appliance": appliance}
         self._hosts: set[str] = set()
@@ -105,7 +121,7 @@ class Metrics:
         if role is Role.NODE:
             self._expect(node.host)
             self.snapshot = Snapshot(nodes=(NodeLook(host=node.host, appliance=appliance),))
-        self.registry.register(_FromSnapshot(self._labels, lambda: (self.snapshot, self.timeouts)))
+        self.registry.register(_FromSnapshot(self._labels, lambda: (self.snapshot, self.timeouts, self.limits)))
 
     def show(self, snapshot: Snapshot) -> None:
         """Has scrapes show `snapshot` from now on."""
@@ -140,15 +156,17 @@ class Metrics:
 
 
 class _FromSnapshot(Collector):
-    def __init__(self, labels: Mapping[str, str], read: Callable[[], tuple[Snapshot, Switch]]) -> None:
+    def __init__(self, labels: Mapping[str, str], read: Callable[[], tuple[Snapshot, Switch, Limits]]) -> None:
         self._labels = labels
         self._read = read
 
     def collect(self) -> Iterator[Metric]:
         """Yields every gauge and counter that comes from the snapshot."""
-        shot, timeouts = self._read()
+        shot, timeouts, limits = self._read()
         yield from self._of_nodes(shot.nodes, timeouts)
+        yield from self._limits_of_nodes(shot.nodes, limits)
         yield from self._of_agent(shot)
+        yield self._agent_limits(shot, limits)
 
     def _of_nodes(self, nodes: Sequence[NodeLook], timeouts: Switch) -> Iterator[Metric]:
         now_s = time.time()
@@ -171,10 +189,29 @@ class _FromSnapshot(Collector):
         yield self._each(BLOCKER, text, nodes, _blocker, "blocker")
         text = "1 while the box file tells another mode than the mode file."
         yield self._each(MODE_BOX_DISAGREES, text, nodes, lambda node: _one_value(_disagrees(node)))
-        text = "How far the node's clock is ahead of the collector's, by its box file."
-        yield self._each(CLOCK_SKEW, text, nodes, lambda node: _one_value(_ahead_s(node, now_s)))
+        text = "How far the node's clock is ahead of its BU's, by its box file; behind, it is negative."
+        yield self._each(CLOCK_SKEW, text, nodes, lambda node: _one_value(node.seen.ahead_s()))
         text = "1 while a switch takes longer than it may."
         yield self._each(STUCK, text, nodes, lambda node: _one_value(node.seen.box.stuck if node.seen.box else None))
+
+    def _limits_of_nodes(self, nodes: Sequence[NodeLook], limits: Limits) -> Iterator[Metric]:
+        seconds = {OF_BOX_AGE: limits.box_age_s, OF_CLOCK_OFF: limits.clock_off_s}
+        text = "From when on something about the node is wrong."
+        yield self._each(LIMIT, text, nodes, lambda _node: seconds, "of")
+        text = "How many changes of mode in half an hour are too many."
+        yield self._each(CHANGES_LIMIT, text, nodes, lambda _node: _one_value(limits.mode_changes))
+
+    def _agent_limits(self, shot: Snapshot, limits: Limits) -> Metric:
+        family = GaugeMetricFamily(
+            AGENT_LIMIT, "From when on something about the collector is wrong.", labels=[*self._labels, "of"]
+        )
+        sample_age_s = max(limits.sample_age_s, SAMPLES_MISSED * shot.interval_s)
+        seconds = {
+            OF_CLOCK_OFF: limits.clock_off_s, OF_SAMPLE_AGE: sample_age_s, OF_BACKLOG_AGE: limits.backlog_age_s,
+        }  # fmt: skip
+        for of, value in seconds.items():
+            family.add_metric([*self._labels.values(), of], value)
+        return family
 
     def _each(
         self,
@@ -216,6 +253,7 @@ class _FromSnapshot(Collector):
             shot.log_begun_s or None,
         )
         yield self._one(JOURNAL_SEQ, "Number of the last journal record read.", shot.journal_seq)
+        yield self._one(CLOCK, "The collector's clock at the scrape, Unix seconds.", time.time())
         yield self._one(INTERVAL, "Time from one sample to the next.", shot.interval_s or None)
         yield self._one(LATENESS, "How much later than due the last sample on the grid began.", shot.lateness_s)
         yield self._one(
@@ -246,11 +284,6 @@ def _blocker(node: NodeLook) -> dict[str, float]:
 def _disagrees(node: NodeLook) -> bool | None:
     told = box_mode(node.seen.box)
     return None if told is None or node.now.mode is None else told is not node.now.mode
-
-
-def _ahead_s(node: NodeLook, now_s: float) -> float | None:
-    date_s = node.seen.date_s()
-    return None if date_s is None else max(0.0, date_s - now_s)
 
 
 def _run(node: NodeLook) -> int | None:

@@ -64,6 +64,7 @@ class Sampler:
         self._log.sinks = _sinks(config)
         self._source.reload(config)
         self._metrics.timeouts = config.switch
+        self._metrics.limits = config.limits
 
     def sample(self, lateness_s: float, *, whole: bool = True) -> None:
         """Takes one sample, which began `lateness_s` after it was due; without `whole`, of changed nodes only."""

@@ -114,6 +114,20 @@ class Switch(msgspec.Struct, frozen=True, kw_only=True):
         }.get(mode, 0.0)
 
 
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """From when on the node or its collector is unwell: the collector exports these, and the alerts compare with them.
+
+    Seconds; `mode_changes` are those of half an hour. A BU takes a node for stale whose clock is off by over 5 s, which
+    is `clock_off_s`, and passes over a box older than 10 s, of which `box_age_s` leaves some for a restart.
+    """
+
+    box_age_s: Positive = 30.0
+    clock_off_s: Positive = 5.0
+    sample_age_s: Positive = 60.0
+    backlog_age_s: Positive = 900.0
+    mode_changes: Annotated[int, msgspec.Meta(ge=1)] = 6
+
+
 class Role(StrEnum):
     """What a collector serves: its own node, or as a BU's agent every node whose box file lies on the BU."""
 
@@ -169,6 +183,7 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     igniter: Igniter = msgspec.field(default_factory=Igniter)
     jobs: Jobs = msgspec.field(default_factory=Jobs)
     switch: Switch = msgspec.field(default_factory=Switch)
+    limits: Limits = msgspec.field(default_factory=Limits)
     collector: Collector = msgspec.field(default_factory=Collector)
     sink: list[Sink] = msgspec.field(default_factory=list)
 

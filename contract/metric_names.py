@@ -16,6 +16,8 @@ STUCK: Final = "hltd_stuck"
 BLOCKER: Final = "hltd_blocker"
 MODE_BOX_DISAGREES: Final = "hltd_mode_box_disagrees"
 CLOCK_SKEW: Final = "hltd_clock_skew_seconds"
+LIMIT: Final = "hltd_limit_seconds"
+CHANGES_LIMIT: Final = "hltd_limit_mode_changes"
 SWITCH_PHASE: Final = "hltd_switch_phase_seconds"
 SWITCHES: Final = "hltd_switches_total"
 
@@ -26,11 +28,19 @@ LOG_BYTES: Final = "hltmode_log_bytes"
 LOG_UP: Final = "hltmode_log_up"
 INTERVAL: Final = "hltmode_sample_interval_seconds"
 LATENESS: Final = "hltmode_sample_lateness_seconds"
+CLOCK: Final = "hltmode_clock_timestamp_seconds"
+AGENT_LIMIT: Final = "hltmode_limit_seconds"
 LAST_SUCCESS: Final = "hltmode_sample_last_success_timestamp_seconds"
 LOG_BEGUN: Final = "hltmode_log_begun_timestamp_seconds"
 CLOCK_STEPS: Final = "hltmode_clock_steps_total"
 BOX_FAILURES: Final = "hltmode_box_read_failures_total"
 JOURNAL_SEQ: Final = "hltmode_journal_seq"
+
+# What LIMIT and AGENT_LIMIT are of, in their label `of`.
+OF_BOX_AGE: Final = "box_age"
+OF_CLOCK_OFF: Final = "clock_off"
+OF_SAMPLE_AGE: Final = "sample_age"
+OF_BACKLOG_AGE: Final = "backlog_age"
 
 # Of each sink of a collector; at any moment captured = delivered + dead + dropped + backlog.
 SINK_CAPTURED: Final = "hltmode_sink_captured_total"

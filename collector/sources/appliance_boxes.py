@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from collector.documents import Sighting
 from collector.sources.slow_files import SlowFiles
@@ -114,6 +115,11 @@ def _signature(found: os.stat_result) -> Signature:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
+def _sighting(file: BoxFile) -> Sighting:
+    _, changed_ns, _ = file.signature
+    return Sighting(box=file.box, changed_s=changed_ns / 1e9)
+
+
 class BoxFolder:
     """The folder, read in a thread of its own; while it hangs, the last good boxes are all there is."""
 
@@ -133,7 +139,7 @@ class BoxFolder:
         except HltmodeError as error:
             self.failures += 1
             self._trouble.say(str(error))
-            self._seen = {host: Sighting(box=seen.box, failed=True) for host, seen in self._seen.items()}
+            self._seen = {host: replace(seen, failed=True) for host, seen in self._seen.items()}
             return self._seen
         if files is None:
             return self._seen
@@ -150,9 +156,9 @@ class BoxFolder:
     def _sighting(self, host: str, file: BoxFile) -> Sighting | None:
         before = self._seen.get(host)
         if file.box is not None:
-            return before if before and before.box is file.box and not before.failed else Sighting(box=file.box)
+            return before if before and before.box is file.box and not before.failed else _sighting(file)
         # Whatever else lies in the folder never was a node.
-        return Sighting(box=before.box, failed=True) if before and file.trouble else None
+        return replace(before, failed=True) if before and file.trouble else None
 
     def _say(self, files: Files) -> None:
         for host, file in files.items():

@@ -130,7 +130,7 @@ class BoxSource:
 
     def __init__(self, path: Path, hangs_after_s: float) -> None:
         self.failures = 0
-        self.slow = SlowFiles(str(path), lambda: read_box(path), hangs_after_s)
+        self.slow = SlowFiles(str(path), lambda: _read_dated(path), hangs_after_s)
         self._path = path
         self._seen = Sighting()
         self._trouble = Trouble(f"{path}: readable again")
@@ -138,15 +138,16 @@ class BoxSource:
     def read(self) -> Sighting:
         """Returns the newest box. Waits briefly; a slower answer is taken up by a later call."""
         try:
-            box = self.slow.answer()
+            answer = self.slow.answer()
         except HltmodeError as error:
             return self._failed(str(error))
-        if box is None:
+        if answer is None:
             return self._seen
+        box, changed_s = answer
         if isinstance(box, BuBox):
             return self._failed(f"{self._path}: the box of a BU; set node.host to the filter unit's name")
         self._trouble.say("")
-        self._seen = Sighting(box=box)
+        self._seen = Sighting(box=box, changed_s=changed_s)
         return self._seen
 
     def stop(self) -> None:
@@ -156,8 +157,17 @@ class BoxSource:
     def _failed(self, words: str) -> Sighting:
         self.failures += 1
         self._trouble.say(words)
-        self._seen = Sighting(box=self._seen.box, failed=True)
+        self._seen = msgspec.structs.replace(self._seen, failed=True)
         return self._seen
+
+
+def _read_dated(path: Path) -> tuple[Box | BuBox, float]:
+    """Returns the box file and when it was written by the clock of its file system. Raises Unreadable."""
+    box = read_box(path)
+    try:
+        return box, path.stat().st_mtime
+    except OSError as error:
+        raise Unreadable(f"{path}: no box file to read ({error.strerror})") from error
 
 
 def cores(paths: NodePaths, box: Box | None) -> dict[str, int]:

@@ -8,6 +8,7 @@ from contract.beam import FREE_FOR_CLOUD, TOLERATED_S, TOLERATED_SHARE, WHOLE_FA
 from contract.metric_names import (
     BLOCKER,
     BOX_AGE,
+    CLOCK,
     CLOCK_SKEW,
     DROPPED_TOTAL,
     FOLLOW_LAST_TICK,
@@ -17,6 +18,10 @@ from contract.metric_names import (
     MODE,
     MODE_BOX_DISAGREES,
     MODE_SINCE,
+    OF_BACKLOG_AGE,
+    OF_BOX_AGE,
+    OF_CLOCK_OFF,
+    OF_SAMPLE_AGE,
     SINK_DEAD,
     SINK_DROPPED,
     SINK_OLDEST,
@@ -25,6 +30,18 @@ from contract.metric_names import (
 )
 from contract.modes import Mode, Vms
 from dashboards.names import Uid
+from dashboards.rules.limits import (
+    CHANGES_WITHIN,
+    DOWN_SHARE_OF_APPLIANCE,
+    FOLLOWER_SILENT_S,
+    OTHERWISE,
+    STUCK_SHARE_OF_APPLIANCE,
+    above,
+    agent_limit,
+    below_minus,
+    changes_limit,
+    node_limit,
+)
 from dashboards.rules.recording import AWAY_SHARE, DOWN_SHARE, FOLLOW_JOB, NODE, OVERDUE, OVERDUE_SHARE, UP, beam
 
 CRITICAL: Final = "critical"
@@ -34,6 +51,7 @@ DAQ: Final = "daq"
 
 WHERE: Final = "{{ $labels.host }} ({{ $labels.appliance }})"
 FOR: Final = "{{ $value | humanizeDuration }}"
+OFF: Final = '{{ $value | humanizeDuration | reReplaceAll "^-" "" }}'
 SHARE: Final = "{{ $value | humanizePercentage }}"
 
 
@@ -76,6 +94,25 @@ def _stuck(name: str, mode: Mode, hint: str) -> Alert:
         team=SHIFT,
         hold="15s",
         keep="1m",
+    )
+
+
+def _clock_off() -> str:
+    """Returns by how much clocks are off: a node's beside its BU's, a collector's beside Prometheus' own.
+
+    A mode that began in the future tells of a clock that has been ahead.
+    """
+    agent = f"({CLOCK} - timestamp({CLOCK}))"
+    measured = (
+        (CLOCK_SKEW, node_limit(OF_CLOCK_OFF, CLOCK_SKEW, OTHERWISE.clock_off_s)),
+        (agent, agent_limit(OF_CLOCK_OFF, CLOCK, OTHERWISE.clock_off_s)),
+    )
+    since = f"({MODE_SINCE} - time())"
+    ahead = [above(each, limit) for each, limit in measured]
+    ahead.append(above(since, node_limit(OF_CLOCK_OFF, MODE_SINCE, OTHERWISE.clock_off_s)))
+    behind = [below_minus(each, limit) for each, limit in measured]
+    return " or ".join(
+        [*(f"max by {NODE} ({each})" for each in ahead), *(f"min by {NODE} ({each})" for each in behind)]
     )
 
 
@@ -132,7 +169,7 @@ NODE_ALERTS: Final = (
     ),
     Alert(
         "HltmodeFlapping",
-        f"changes({MODE_SINCE}[30m]) > 6",
+        above(f"changes({MODE_SINCE}[{CHANGES_WITHIN}])", changes_limit(MODE_SINCE)),
         f"{WHERE} changed its mode {{{{ $value }}}} times in 30 minutes",
         "Two tools or two people may be asking for opposite things. `hltmode history` names them.",
         team=SHIFT,
@@ -140,17 +177,14 @@ NODE_ALERTS: Final = (
     ),
     Alert(
         "HltmodeClockSkew",
-        " or ".join(
-            f"max by {NODE} ({ahead}) > 5"
-            for ahead in (CLOCK_SKEW, f"{LAST_SUCCESS} - time()", f"{MODE_SINCE} - time()")
-        ),
-        f"{WHERE}: its clock is {FOR} ahead",
+        _clock_off(),
+        f"{WHERE}: its clock is {OFF} {{{{ if gt $value 0.0 }}}}ahead{{{{ else }}}}behind{{{{ end }}}}",
         "Ages, durations and the order of switches can't be trusted.",
         hold="2m",
     ),
     Alert(
         "HltmodeBoxOld",
-        f"{BOX_AGE} > 30",
+        above(BOX_AGE, node_limit(OF_BOX_AGE, BOX_AGE, OTHERWISE.box_age_s)),
         f"{WHERE}: its box file is {FOR} old",
         "A BU drops a filter unit whose box is older than 10 s. The switcher is down, or the BU's mount hangs.",
         team=SHIFT,
@@ -168,7 +202,8 @@ COLLECTOR_ALERTS: Final = (
     ),
     Alert(
         "HltmodeCollectorStalled",
-        f"time() - {LAST_SUCCESS} > 60",
+        # by the collector's own clock, which may be another than that of Prometheus
+        above(f"({CLOCK} - {LAST_SUCCESS})", agent_limit(OF_SAMPLE_AGE, LAST_SUCCESS, OTHERWISE.sample_age_s)),
         f"{WHERE}: no sample for {FOR}",
         "The collector answers and samples nothing: its log takes no documents, or it hangs.",
         hold="1m",
@@ -192,7 +227,7 @@ COLLECTOR_ALERTS: Final = (
     ),
     Alert(
         "HltmodeBacklogOld",
-        f"{SINK_OLDEST} > 900",
+        above(SINK_OLDEST, agent_limit(OF_BACKLOG_AGE, SINK_OLDEST, OTHERWISE.backlog_age_s)),
         f"{WHERE}: documents for {{{{ $labels.sink }}}} have waited for {FOR}",
         "Panels and history lack the past until the backlog is worked off.",
         hold="5m",
@@ -216,7 +251,8 @@ BU_UP: Final = f'{UP} and on {NODE} label_replace({UP}, "host", "$1", "appliance
 FARM_ALERTS: Final = (
     Alert(
         "HltmodeApplianceDown",
-        f"{DOWN_SHARE} >= 0.5 and on (appliance) (count by (appliance) ({UP}) > 1 or count by (appliance) ({BU_UP}))",
+        f"{DOWN_SHARE} >= {DOWN_SHARE_OF_APPLIANCE:g}"
+        f" and on (appliance) (count by (appliance) ({UP}) > 1 or count by (appliance) ({BU_UP}))",
         f"{SHARE} of {{{{ $labels.appliance }}}} does not answer",
         "A whole appliance is likely to have lost power, network or its BU.",
         severity=CRITICAL,
@@ -227,7 +263,7 @@ FARM_ALERTS: Final = (
     ),
     Alert(
         "HltmodeApplianceStuck",
-        f"{OVERDUE_SHARE} > 0.1 and on (appliance) count by (appliance) ({OVERDUE}) > 1",
+        f"{OVERDUE_SHARE} > {STUCK_SHARE_OF_APPLIANCE:g} and on (appliance) count by (appliance) ({OVERDUE}) > 1",
         f"{SHARE} of {{{{ $labels.appliance }}}} is stuck on its way",
         "Many nodes of one appliance wait at once: look for what they share, such as the cloud tool or the BU's mount.",
         severity=CRITICAL,
@@ -261,7 +297,7 @@ FARM_ALERTS: Final = (
     ),
     Alert(
         "HltmodeFollowerDown",
-        f'max(up{{job="{FOLLOW_JOB}"}}) == 0 or time() - max({FOLLOW_LAST_TICK}) > 60',
+        f'max(up{{job="{FOLLOW_JOB}"}}) == 0 or time() - max({FOLLOW_LAST_TICK}) > {FOLLOWER_SILENT_S}',
         "Nobody follows the beam: no node of the farm is asked back when it comes",
         "`hltmode fleet follow` does not answer, or decides nothing. The alerts about the beam are silent without it.",
         severity=CRITICAL,

@@ -10,6 +10,7 @@ from contract.config import Switch
 from contract.metric_names import (
     BLOCKER,
     BOX_AGE,
+    CLOCK,
     CLOCK_SKEW,
     DROPPED_TOTAL,
     FOLLOW_LAST_TICK,
@@ -19,6 +20,10 @@ from contract.metric_names import (
     MODE,
     MODE_BOX_DISAGREES,
     MODE_SINCE,
+    OF_BACKLOG_AGE,
+    OF_BOX_AGE,
+    OF_CLOCK_OFF,
+    OF_SAMPLE_AGE,
     SINK_DEAD,
     SINK_DROPPED,
     SINK_OLDEST,
@@ -34,12 +39,15 @@ from tests.integration.alert_worlds import (
     Firing,
     Values,
     World,
+    agent_limit,
     beam,
+    changes_limit,
     during,
     farm,
     flat,
     gone,
     here,
+    limit,
     node,
     rising,
     scraped,
@@ -217,6 +225,7 @@ def _mode_cases() -> Iterator[Case]:
     trips = node(*trip * 2, (HLT, 60))
     ends: dict[float, tuple[Firing, ...]] = {33.75: changed(7), 43.75: changed(7), 44.25: SILENT}
     yield Case(alert, "two trips", trips, {13.75: SILENT, 14: changed(7), 16: changed(8)} | ends)
+    yield Case(alert, "the node's own configuration allows more", trips | changes_limit(8, 75), during(0, 75))
     yield Case(alert, "a trip and a half", node(*trip, *trip[:2], (CLOUD, 60)), during(0, 75))
     yield Case(alert, "a trip an hour", node(*[(mode, 15.0) for mode in Mode] * 3), during(0, 179))
     now_and_then = node(*[(mode, 4.5) for mode in Mode] * 6)
@@ -230,16 +239,23 @@ def _clock_cases() -> Iterator[Case]:
     def ahead(how_far: str) -> tuple[Firing, ...]:
         return (here(f"{WHERE}: its clock is {how_far} ahead"),)
 
-    box, sampled, since = series(CLOCK_SKEW), series(LAST_SUCCESS), series(MODE_SINCE)
-    checks = {2.75: SILENT, 3: ahead("20s"), 9.75: ahead("20s"), 10: SILENT}
+    box, clock, since = series(CLOCK_SKEW), series(CLOCK), series(MODE_SINCE)
     by_box: World = {box: flat(0.0, 1) + flat(20.0, 9) + flat(0.0, 20)}
-    yield Case(alert, "by its box", by_box, checks)
-    by_sample: World = {sampled: rising(0, 1) + rising(80, 9) + rising(600, 20), box: flat(0.0, 30)}
-    yield Case(alert, "by its samples, when box and collector are on the same node", by_sample, checks)
-    by_mode: World = {since: flat(0.0, 1) + flat(660.0, 29), sampled: rising(0, 30), box: flat(0.0, 30)}
+    for sign, word in ((1, "ahead"), (-1, "behind")):
+        off = (here(f"{WHERE}: its clock is 20s {word}"),)
+        checks = {2.75: SILENT, 3: off, 9.75: off, 10: SILENT}
+        beside_bu: World = {box: flat(0.0, 1) + flat(20.0 * sign, 9) + flat(0.0, 20)}
+        yield Case(alert, f"{word} of its BU, by its box", beside_bu, checks)
+        by_scrape: World = {clock: rising(0, 1) + rising(60 + 20 * sign, 9) + rising(600, 20), box: flat(0.0, 30)}
+        yield Case(alert, f"{word} of Prometheus: the collector's", by_scrape, checks)
+        just: World = {box: flat(5.0 * sign, 30), clock: rising(5 * sign, 30)}
+        yield Case(alert, f"as much {word} as allowed", just, during(0, 29))
+        more: World = {box: flat(20.0 * sign, 30), clock: rising(20 * sign, 30)}
+        told = limit(OF_CLOCK_OFF, 20, 30) | agent_limit(OF_CLOCK_OFF, 20, 30)
+        yield Case(alert, f"its own configuration allows more {word}", more | told, during(0, 29))
+    by_mode: World = {since: flat(0.0, 1) + flat(660.0, 29), clock: rising(0, 30), box: flat(0.0, 30)}
     yield Case(alert, "by its mode", by_mode, {3: ahead("8m 0s"), 10.75: ahead("15s"), 11: SILENT})
-    just: World = {box: flat(5.0, 30), sampled: rising(5, 30), since: rising(5, 30)}
-    yield Case(alert, "as much as allowed", just, during(0, 29))
+    yield Case(alert, "a mode that begins as late as allowed", {since: rising(5, 30)}, during(0, 29))
     short: World = {box: (flat(20.0, 2) + flat(0.0, 0.5)) * 10}
     yield Case(alert, "for a moment again and again", short, during(0, 24))
     gap = unseen(by_box, (5, 7))
@@ -258,6 +274,10 @@ def _box_cases() -> Iterator[Case]:
     )
     yield Case(alert, "as old as allowed", {age: flat(30.0, 20)}, during(0, 19))
     yield Case(alert, "late again and again", {age: rising(2, 1) * 20}, during(0, 19))
+    more: World = {age: flat(60.0, 20)} | limit(OF_BOX_AGE, 60, 20)
+    yield Case(alert, "the node's own configuration allows more", more, during(0, 19))
+    less: World = {age: flat(20.0, 20)} | limit(OF_BOX_AGE, 15, 20)
+    yield Case(alert, "the node's own configuration allows less", less, {0.25: SILENT, 0.5: old("20s")})
     gap = unseen(world, (4, 7))
     yield Case(alert, "the collector was gone", gap, {5: SILENT, 7.25: SILENT, 7.5: old("6m 45s")})
 
@@ -281,16 +301,23 @@ def _exporter_cases() -> Iterator[Case]:
 
 
 def _stalled_cases() -> Iterator[Case]:
-    alert, last = "HltmodeCollectorStalled", series(LAST_SUCCESS)
+    alert, last, clock = "HltmodeCollectorStalled", series(LAST_SUCCESS), {series(CLOCK): rising(0, 30)}
 
     def stalled(how_long: str) -> tuple[Firing, ...]:
         return (scraped(f"{WHERE}: no sample for {how_long}"),)
 
-    world = up(flat(1.0, 30)) | {last: rising(0, 2) + flat(105.0, 13) + rising(900, 15)}
+    world = up(flat(1.0, 30)) | clock | {last: rising(0, 2) + flat(105.0, 13) + rising(900, 15)}
     checks = {3.75: SILENT, 4: stalled("2m 15s"), 14.75: stalled("13m 0s"), 15: SILENT}
     yield Case(alert, "fires and ends", world, checks, steady=(4, 14.75))
-    yield Case(alert, "as late as allowed", {last: rising(-60, 30)}, during(0, 29))
-    slow: World = {last: [value for minute in range(15) for value in flat(minute * 120.0, 2)]}
+    yield Case(alert, "as late as allowed", clock | {last: rising(-60, 30)}, during(0, 29))
+    for word, off_s in (("behind", -600), ("ahead", 600)):
+        skewed: World = {last: rising(off_s - 5, 30), series(CLOCK): rising(off_s, 30)}
+        yield Case(alert, f"it samples, and its clock is {word}", skewed, during(0, 29))
+    stands: World = {last: flat(-600.0, 30), series(CLOCK): rising(-600, 30)}
+    yield Case(alert, "it stands still, and its clock is behind", stands, {2: SILENT, 2.25: stalled("2m 15s")})
+    seldom = clock | {last: rising(-180, 30)} | agent_limit(OF_SAMPLE_AGE, 180, 30)
+    yield Case(alert, "its own configuration has it sample seldom", seldom, during(0, 29))
+    slow: World = clock | {last: [value for minute in range(15) for value in flat(minute * 120.0, 2)]}
     yield Case(alert, "late again and again", slow, during(0, 29))
     gap = unseen(world, (6, 9))
     yield Case(alert, "the collector was gone", gap, {7: SILENT, 9.75: SILENT, 10: stalled("8m 15s")})
@@ -312,6 +339,8 @@ def _sink_cases() -> Iterator[Case]:
     checks = {20: SILENT, 20.25: waited("20m 15s"), 29.75: waited("29m 45s"), 30: SILENT}
     yield Case(alert, "fires and ends", world, checks, steady=(20.25, 29.75))
     yield Case(alert, "as old as allowed", {oldest: flat(900.0, 30)}, during(0, 29))
+    more = {oldest: flat(1800.0, 30)} | agent_limit(OF_BACKLOG_AGE, 1800, 30)
+    yield Case(alert, "the collector's own configuration allows more", more, during(0, 29))
     yield Case(alert, "old again and again", {oldest: (flat(1000.0, 5) + flat(0.0, 0.5)) * 5}, during(0, 27))
     gap = unseen(world, (10, 18))
     yield Case(alert, "the collector was gone", gap, {20.25: SILENT, 22.75: SILENT, 23: waited("23m 0s")})

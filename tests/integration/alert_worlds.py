@@ -9,12 +9,16 @@ from typing import Final, NamedTuple
 from contract.beam import BeamMode
 from contract.config import Switch
 from contract.metric_names import (
+    AGENT_LIMIT,
     BEAM_MODE,
     BLOCKER,
     BOX_AGE,
+    CHANGES_LIMIT,
+    CLOCK,
     CLOCK_SKEW,
     DROPPED_TOTAL,
     LAST_SUCCESS,
+    LIMIT,
     LOG_UP,
     MODE,
     MODE_BOX_DISAGREES,
@@ -132,6 +136,21 @@ def node(
     )
 
 
+def limit(of: str, seconds: float, minutes: float) -> World:
+    """Returns the limit that a node's own configuration sets."""
+    return {series(LIMIT, of=of): flat(seconds, minutes)}
+
+
+def agent_limit(of: str, seconds: float, minutes: float) -> World:
+    """Returns the limit that a collector's own configuration sets."""
+    return {series(AGENT_LIMIT, of=of): flat(seconds, minutes)}
+
+
+def changes_limit(times: int, minutes: float) -> World:
+    """Returns how many changes of mode are too many as the node's own configuration says."""
+    return {series(CHANGES_LIMIT): flat(float(times), minutes)}
+
+
 def vms(*stays: tuple[Vms, float]) -> World:
     return states(VMS, "state", Vms, stays)
 
@@ -201,7 +220,7 @@ def healthy() -> World:
         | {series(name): flat(value, 60) for name, value in constant.items()}
         | {series(name, sink="main"): flat(value, 60) for name, value in sink.items()}
         | {series(DROPPED_TOTAL, kind="box", reason="age"): rising(0, 60)}
-        | {series(LAST_SUCCESS): rising(-5, 60)}
+        | {series(LAST_SUCCESS): rising(-5, 60), series(CLOCK): rising(0, 60)}
         | beam((BeamMode.BEAM_DUMP, 5), (BeamMode.NO_BEAM, 35), (BeamMode.SETUP, 5), (BeamMode.STABLE_BEAMS, 15))
     )
 

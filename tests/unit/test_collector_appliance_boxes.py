@@ -16,7 +16,7 @@ from collector.sources.appliance_boxes import BoxFolder, read_boxes
 from contract.box import LARGEST_BYTES, BuBox, parse_box, write_box
 from contract.errors import Unreadable
 from tests.integration.node import wait_for
-from tests.unit.test_collector_facts import make_box
+from tests.unit.test_collector_facts import NOW_S, make_box
 
 SAMPLES = Path(__file__).parent.parent / "samples" / "boxes"
 pytestmark = pytest.mark.usefixtures("files_answer")
@@ -93,6 +93,8 @@ def test_a_node_whose_box_is_damaged_keeps_its_last_good_one_marked_until_it_is_
 def test_a_node_whose_file_has_gone_has_gone(tmp_path: Path, folder: BoxFolder) -> None:
     write_box(tmp_path / "fu-1", make_box())
     assert set(folder.read()) == {"fu-1"}
+    os.utime(tmp_path / "fu-1", (NOW_S, NOW_S))
+    assert folder.read()["fu-1"].changed_s == NOW_S
     (tmp_path / "fu-1").unlink()
     assert folder.read() == {}
 

@@ -16,7 +16,7 @@ from collector.log.store import DROPPED_AGE, MADE
 from collector.metrics import PHASES_TO, Metrics, Snapshot
 from collector.sources.looks import NodeLook, Switched
 from contract import metric_names as names
-from contract.config import Node, Role, Switch
+from contract.config import Limits, Node, Role, Switch
 from contract.journal import PHASES
 from contract.metric_names import MODE, MODE_SINCE
 from contract.modes import Mode, Vms
@@ -107,11 +107,32 @@ def test_a_box_that_tells_another_mode_is_shown(metrics: Metrics, told: str, dis
     assert list(scrape(metrics)[names.MODE_BOX_DISAGREES].values()) == [disagrees]
 
 
-def test_a_clock_that_is_ahead_is_shown(metrics: Metrics) -> None:
-    for ahead_s, least, most in ((3600.0, 3500.0, 3600.0), (-100.0, 0.0, 0.0)):
-        metrics.snapshot = one_node(seen=Sighting(box=make_box(fm_date=hltd_date(time.time() + ahead_s))))
-        (skew_s,) = scrape(metrics)[names.CLOCK_SKEW].values()
-        assert least <= skew_s <= most
+@pytest.mark.parametrize("ahead_s", [3600.0, 0.0, -100.0])
+def test_a_clock_that_is_off_is_shown_beside_the_clock_of_the_file_system(metrics: Metrics, ahead_s: float) -> None:
+    metrics.snapshot = one_node(seen=Sighting(box=make_box(fm_date=hltd_date(NOW_S + ahead_s)), changed_s=NOW_S))
+    assert list(scrape(metrics)[names.CLOCK_SKEW].values()) == [ahead_s]
+
+
+def test_the_collector_shows_its_own_clock(metrics: Metrics) -> None:
+    before_s = time.time()
+    (shown_s,) = scrape(metrics)[names.CLOCK].values()
+    assert before_s <= shown_s <= time.time()
+
+
+def test_limits_come_from_the_configuration(metrics: Metrics) -> None:
+    metrics.snapshot = msgspec.structs.replace(one_node(), interval_s=30.0)
+    found = scrape(metrics)
+    assert label("of", found[names.LIMIT]) == {names.OF_BOX_AGE: 30.0, names.OF_CLOCK_OFF: 5.0}
+    assert list(found[names.CHANGES_LIMIT].values()) == [6.0]
+    # an agent that samples every half minute misses three before it is late
+    assert label("of", found[names.AGENT_LIMIT]) == {
+        names.OF_CLOCK_OFF: 5.0, names.OF_SAMPLE_AGE: 90.0, names.OF_BACKLOG_AGE: 900.0,
+    }  # fmt: skip
+    metrics.limits = Limits(box_age_s=60, sample_age_s=120, mode_changes=8)
+    found = scrape(metrics)
+    assert label("of", found[names.LIMIT])[names.OF_BOX_AGE] == 60.0
+    assert label("of", found[names.AGENT_LIMIT])[names.OF_SAMPLE_AGE] == 120.0
+    assert list(found[names.CHANGES_LIMIT].values()) == [8.0]
 
 
 def test_the_age_of_the_box_grows_from_scrape_to_scrape_without_a_sample(metrics: Metrics) -> None:

@@ -17,7 +17,7 @@ from contract.modefile import write_mode
 from contract.modes import Mode
 from contract.paths import NodePaths
 from tests.integration.node import wait_for
-from tests.unit.test_collector_facts import ended, make_box, move
+from tests.unit.test_collector_facts import NOW_S, ended, make_box, move
 
 
 @pytest.fixture
@@ -123,6 +123,8 @@ def test_the_last_good_box_is_kept_while_its_file_is_missing_or_no_box(tmp_path:
         write_box(path, make_box(idles=3))
         seen = source.read()
         assert seen.box is not None and (seen.box.idles, seen.failed) == (3, False)
+        os.utime(path, (NOW_S, NOW_S))
+        assert source.read().changed_s == NOW_S
         path.write_text("{")
         seen = source.read()
         assert seen.box is not None and (seen.box.idles, seen.failed) == (3, True)

@@ -56,7 +56,7 @@ def _run(folder: Path, nodes: int, speed: float, mix: str, seed: int) -> Mixed:
     with Farm(folder, nodes, speed, mix, seed) as farm:
         tool = Tool(farm, folder / "fleet.sqlite")
         limit_s = random.Random(seed).uniform(*LIMITS_S) / speed  # noqa: S311 - no secret
-        words = ("exclude", "--limit", f"{limit_s:.2f}", "--stop-share", "1")
+        words = ("exclude", "--limit", f"{limit_s:.2f}", "--stop-share", "1", "--ramp", "100%")
         cost = cost_of(tool.command(*words, hosts=farm.hosts), folder / "tool.log")
         truth = farm.truth()
         (operation,) = tool.operations()

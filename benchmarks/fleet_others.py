@@ -50,7 +50,7 @@ def others(console: Console, root: Path, nodes: int) -> list[Figure]:
         folder.mkdir()
         with Farm(folder, nodes, REAL_TIME) as farm:
             command = {
-                "the tool": Tool(farm, folder / "fleet.sqlite").command("exclude", hosts=farm.hosts),
+                "the tool": Tool(farm, folder / "fleet.sqlite").command("exclude", "--ramp", "100%", hosts=farm.hosts),
                 "curl": [shell, "-c", CURL, "curl", str(farm.file)],
                 "threads": module("benchmarks.fleet_threads", farm.file),
             }[name]

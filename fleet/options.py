@@ -19,7 +19,7 @@ from contract.secret_file import read_token
 from fleet.farm import Farm
 from fleet.hosts import read_places
 from fleet.order import Order
-from fleet.rollout import Ramp, stage_sizes
+from fleet.rollout import Ramp, stage_sizes, stages_of, usual_of
 
 STORE: Final = Path("~/.local/state/hltmode/fleet.sqlite")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -100,16 +100,15 @@ def of_order(command: Command) -> Command:
     @click.option("--keep", type=click.IntRange(min=0), default=0, help="So many of each appliance stay in HLT.")
     @click.option("--keep-total", type=click.IntRange(min=0), default=0, help="So many of all nodes named stay in HLT.")
     @click.option("--prefer", type=click.Choice(["idle"]), help="Nodes with the fewest jobs first: least is lost.")
-    @click.option("--ramp", default="100%", show_default=True, help="Stages: counts or shares, such as 1,5%,25%,100%.")
+    @click.option("--ramp", help="Stages: counts or shares. [default: 1,5%,100% to the cloud, 100% back to HLT]")
     @click.option("--pause", "pause_s", type=Number(0.0, LONGEST_S), default=0.0, help="Seconds between stages.")
     @click.option("--in-flight", type=click.IntRange(min=1), default=1500, show_default=True, help="Under way at once.")
     @click.option("--per-second", type=Number(0.1, 1e6), default=1000.0, show_default=True, help="Asked a second.")
     @click.option(
         "--stop-share",
         type=Number(0.0, 1.0),
-        default=0.1,
-        show_default=True,
-        help="Asks nobody more when a greater share of those that ended is bad.",
+        help="Asks nobody more when a greater share of those so far is bad, two at least. "
+        "[default: 0.1 to the cloud, 1 (never) back to HLT]",
     )
     @click.option(
         "--limit", "limit_s", type=Number(1.0, LONGEST_S), help="Seconds for each node. [default: 240 or 120]"
@@ -122,17 +121,18 @@ def of_order(command: Command) -> Command:
         given = {name: more.pop(name) for name in names}
         if given["most"] and given["percent"]:
             raise click.UsageError("--count or --percent, not both")
+        text, share = more.pop("ramp"), more.pop("stop_share")
         ramp = Ramp(
-            stages=tuple(part.strip() for part in more.pop("ramp").split(",")),
+            stages=stages_of(text or "100%"),
             pause_s=more.pop("pause_s"),
             in_flight=more.pop("in_flight"),
             per_s=more.pop("per_second"),
-            bad_share=more.pop("stop_share"),
+            bad_share=1.0 if share is None else share,
             bad_at_least=2,
         )
         for text in ramp.stages:  # how they follow each other depends on how many nodes there are
             stage_sizes(Ramp(stages=(text,)), 1)
-        order = Order(prefer_idle=more.pop("prefer") == "idle", ramp=ramp, **given)
+        order = Order(prefer_idle=more.pop("prefer") == "idle", ramp=ramp, usual=usual_of(text, share), **given)
         return command(*arguments, order=order, **more)
 
     return with_order  # type: ignore[return-value]  # click's decorators keep the type that they are given

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from contract.errors import HltmodeError
 from contract.modes import Wanted
-from fleet.rollout import Ramp
+from fleet.rollout import USUAL, Ramp
 from fleet.selection import Choice
 
 
@@ -17,7 +19,7 @@ class BadOrder(HltmodeError):
 
 
 class Order(NamedTuple):
-    """Who orders an operation, why, and how it goes."""
+    """Who orders an operation, why, and how it goes; the fields of the ramp in `usual` are as usual on its way."""
 
     who: str
     reason: str
@@ -30,6 +32,11 @@ class Order(NamedTuple):
     limit_s: float | None
     hurry: bool
     deadline_s: float | None
+    usual: frozenset[str] = frozenset()
+
+    def ramp_to(self, to: Wanted) -> Ramp:
+        """Returns how it spreads on the way `to` there."""
+        return replace(self.ramp, **{name: getattr(USUAL[to], name) for name in self.usual})
 
     def choice(self, to: Wanted) -> Choice:
         """Returns which nodes it takes. Raises BadOrder for what makes no sense on the way `to` there."""

@@ -96,14 +96,14 @@ def ordered_as_seen(
         created_s=time.time(),
         order=chosen.hosts,
         places={host: place_of(host, farm.places) for host in chosen.hosts},
-        ramp=order.ramp,
+        ramp=order.ramp_to(to),
         limit_s=order.limit_s or LIMITS_S[to],
         hurry=order.hurry,
         deadline_s=order.deadline_s,
         of=of,
     )
     times = earlier_s(store, operation) if forecast else []
-    made = plan(to, chosen.hosts, chosen.left_out, seen, order.ramp, times, operation.limit_s)
+    made = plan(to, chosen.hosts, chosen.left_out, seen, operation.ramp, times, operation.limit_s)
     return Ordered(operation, made, seen, cursors(looks), times)
 
 

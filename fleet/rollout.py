@@ -6,10 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from contract.errors import HltmodeError
+from contract.modes import Wanted
 from fleet.standing import BAD, ENDED, GOOD, UNDER_WAY, NodeState, Standing
 
 
@@ -36,6 +38,14 @@ class Ramp(msgspec.Struct, frozen=True, kw_only=True):
     bad_at_least: int = 1
 
 
+# How it spreads where nobody says otherwise. To the cloud a systematic fault must show before all have left: VMs that
+# come up nowhere are told after a drain only. Back to HLT nothing is waited for, and nothing stops it.
+USUAL: Final = {
+    Wanted.CLOUD: Ramp(stages=("1", "5%", "100%"), bad_at_least=2),
+    Wanted.HLT: Ramp(bad_share=1.0, bad_at_least=2),
+}
+
+
 class Doing(StrEnum):
     """What the operation does now."""
 
@@ -53,6 +63,17 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     ask: tuple[str, ...] = ()
     stage: int = 0
     why: str = ""
+
+
+def stages_of(text: str) -> tuple[str, ...]:
+    """Returns the stages that operators write as `1,5%,100%`."""
+    return tuple(part.strip() for part in text.split(","))
+
+
+def usual_of(stages: str | None, bad_share: float | None) -> frozenset[str]:
+    """Returns which fields of a ramp are as usual, because nobody has given them."""
+    given = {"stages": stages, "bad_share": bad_share}
+    return frozenset(name for name, value in given.items() if value in (None, ""))
 
 
 def stage_sizes(ramp: Ramp, nodes: int) -> tuple[int, ...]:

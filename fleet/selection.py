@@ -2,6 +2,9 @@
 
 `--count` and `--percent` say how many are to move. Whoever is there already, or on the way, uses up nothing of them,
 and neither does a node that does not answer: what it would do, nobody knows. A share is one of all nodes named.
+Whoever has a way to go is asked before those who are there, and silent ones are asked last: the first stages are to
+show whether it works, and a node that does not answer would hold up the next one until its time is over.
+
 `--keep` and `--keep-total` say how many of the nodes named stay in HLT. Only those count that were seen in HLT and
 will stay: one on hold does, a silent one or one that is leaving does not.
 """
@@ -78,6 +81,7 @@ def select(candidates: Sequence[Candidate], choice: Choice) -> Selected:
     free = [each for each in candidates if each.host not in left_out]
     if choice.prefer_idle:
         free = sorted(free, key=_cost)
+    free = sorted(free, key=lambda each: _tells(each, choice.to))
     most = _most(len(candidates), choice)
     if most == 0:
         share = f"{choice.percent:g} % of {len(candidates)} nodes"
@@ -125,6 +129,13 @@ def _kept(candidates: Sequence[Candidate], choice: Choice) -> dict[str, str]:
 
 def _cost(candidate: Candidate) -> float:
     return math.inf if candidate.jobs is None else candidate.jobs
+
+
+def _tells(candidate: Candidate, to: Wanted) -> int:
+    """Returns how late a node is asked: a canary that is there tells nothing, a silent one is waited for."""
+    if candidate.mode is None:
+        return 2
+    return int(candidate.mode in THERE[to])
 
 
 def _most(nodes: int, choice: Choice) -> int | None:

@@ -27,7 +27,9 @@ from fleet.store import Store, Taken
 from fleet.targets import Which, chosen, of_hosts
 
 
-@click.command(epilog=f"Example: hltmode fleet exclude 'fu-c2f[01-40]-[01-08]' --ramp 1,5%,100% --reason gap. {CODES}")
+@click.command(
+    epilog=f"Example: hltmode fleet exclude 'fu-c2f[01-40]-[01-08]' --ramp 1,5%,25%,100% --reason gap. {CODES}"
+)
 @of_hosts
 @of_farm
 @of_order

@@ -12,8 +12,9 @@ import msgspec
 from contract.beam import WHOLE_FARM_WANTED, BeamMode, beam_mode
 from contract.config import NotNegative, Port, Positive, nearest, read_table
 from contract.errors import ConfigError
+from contract.modes import Wanted
 from fleet.follow.policy import Policy, Rule, Want
-from fleet.rollout import BadRamp, Ramp, stage_sizes
+from fleet.rollout import USUAL, BadRamp, Ramp, stage_sizes
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
@@ -57,7 +58,9 @@ class Turns(msgspec.Struct, frozen=True, kw_only=True):
 class ToCloud(msgspec.Struct, frozen=True, kw_only=True):
     """How an exclusion spreads; the keys are the options of `hltmode fleet exclude`."""
 
-    ramp: Annotated[list[str], msgspec.Meta(min_length=1)] = msgspec.field(default_factory=lambda: ["1", "5%", "100%"])
+    ramp: Annotated[list[str], msgspec.Meta(min_length=1)] = msgspec.field(
+        default_factory=lambda: list(USUAL[Wanted.CLOUD].stages)
+    )
     pause_s: NotNegative = 0.0
     in_flight: AtLeastOne = 1500
     per_second: Positive = 1000.0

@@ -3,6 +3,8 @@
 import { ask, operator } from "./api.js";
 import { byId, direction, make, many, slow, span, verb } from "./words.js";
 
+const USUAL_RAMP = { cloud: "1,5%,100%", HLT: "100%" };  // as the server has it where nobody says otherwise
+
 const AGAIN_MS = 500;
 
 export class Planning {
@@ -23,6 +25,7 @@ export class Planning {
     byId("plan-hosts").textContent = "";
     byId("reason").value = "";
     byId("keep").value = "0";
+    byId("ramp").value = USUAL_RAMP[to] ?? USUAL_RAMP.cloud;
     for (const each of this.dialog.querySelectorAll(".to-cloud")) each.hidden = to !== "cloud";
     this.#title(order.hosts?.length);
     this.dialog.showModal();
@@ -55,7 +58,7 @@ export class Planning {
     byId("plan").replaceChildren(make("p", { class: "quiet" }, "looks at the nodes …"));
     const keep = this.to === "cloud" ? Number(byId("keep").value) || 0 : 0;
     try {
-      const form = { ...this.order, who: operator.who(), ramp: byId("ramp").value || "100%", keep };
+      const form = { ...this.order, who: operator.who(), ramp: byId("ramp").value, keep };
       const plan = await ask("POST", "/plans", form);
       if (turn !== this.turn || !this.dialog.open) return;
       this.#show(plan);

@@ -23,6 +23,8 @@ Reason = Annotated[str, Meta(max_length=LONGEST_REASON, description="Why; every 
 NodeSet = Annotated[
     str, Meta(max_length=LONGEST_SET, description="Nodes as ClusterShell writes them, such as fu-c2f[01-02]-01-[1-8].")
 ]
+RAMP: Final = "Stages: counts or shares. Where it is left out 1,5%,100% to the cloud, 100% back to HLT."
+STOP_SHARE: Final = "Where it is left out 0.1 to the cloud, 1 (never) back to HLT."
 Names = Annotated[tuple[str, ...], Meta(max_length=MOST_NAMES)]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 
@@ -57,11 +59,11 @@ class OrderForm(Form, frozen=True, kw_only=True):
     keep: Annotated[int, Meta(ge=0, description="So many of the nodes named stay in HLT in each appliance.")] = 0
     keep_total: Annotated[int, Meta(ge=0, description="So many of the nodes named stay in HLT in all.")] = 0
     prefer_idle: bool = False
-    ramp: Annotated[str, Meta(max_length=200, description="Stages: counts or shares.", examples=["1,5%,100%"])] = "100%"
+    ramp: Annotated[str, Meta(max_length=200, description=RAMP, examples=["1,5%,100%"])] = ""
     pause_s: Annotated[float, Meta(ge=0.0, le=86_400.0)] = 0.0
     in_flight: Annotated[int, Meta(ge=1)] = 1500
     per_second: Annotated[float, Meta(ge=0.1)] = 1000.0
-    stop_share: Share = 0.1
+    stop_share: Annotated[Share, Meta(description=STOP_SHARE)] | None = None
     limit_s: Annotated[float, Meta(ge=1.0, le=LONGEST_DEADLINE_S)] | None = None
     hurry: bool = False
     deadline_s: Annotated[float, Meta(ge=1.0, le=LONGEST_DEADLINE_S)] | None = None

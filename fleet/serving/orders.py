@@ -17,7 +17,7 @@ from fleet.node_sets import BadHosts
 from fleet.operation import Operation
 from fleet.order import BadOrder, Order
 from fleet.plan import Plan
-from fleet.rollout import Ramp
+from fleet.rollout import Ramp, stages_of, usual_of
 from fleet.serving.forms import LeftOut, OrderForm, PlanView, StageView
 from fleet.store import NEWEST
 
@@ -69,11 +69,11 @@ def order_of(form: OrderForm, to: Wanted, remote: str) -> Order:
     if to is Wanted.HLT and (form.keep or form.keep_total):
         raise BadOrder("keep and keep_total go with the way to the cloud only")
     ramp = Ramp(
-        stages=tuple(part.strip() for part in form.ramp.split(",")),
+        stages=stages_of(form.ramp or "100%"),
         pause_s=form.pause_s,
         in_flight=form.in_flight,
         per_s=form.per_second,
-        bad_share=form.stop_share,
+        bad_share=1.0 if form.stop_share is None else form.stop_share,
         bad_at_least=2,
     )
     return Order(
@@ -88,6 +88,7 @@ def order_of(form: OrderForm, to: Wanted, remote: str) -> Order:
         limit_s=form.limit_s,
         hurry=form.hurry,
         deadline_s=form.deadline_s,
+        usual=usual_of(form.ramp, form.stop_share),
     )
 
 

@@ -15,7 +15,7 @@ from tests.integration.node import wait_for
 
 SPEED = 100.0
 NODES = 150
-EVERYONE = ["--stop-share", "1"]
+EVERYONE = ["--stop-share", "1", "--ramp", "100%"]
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fleet.rollout import BadRamp, Doing, Ramp, Verdict, next_step, stage_sizes, stop_words, verdict
+from contract.modes import Wanted
+from fleet.rollout import USUAL, BadRamp, Doing, Ramp, Verdict, next_step, stage_sizes, stop_words, verdict
 from fleet.standing import BAD, ENDED, GOOD, NodeState, Standing
 
 HOSTS = [f"fu-{number:03}" for number in range(40)]
@@ -50,6 +51,20 @@ def test_the_canary_alone_is_asked_first_and_the_rest_after_it_has_ended_and_a_p
     assert next_step(HOSTS, landed, STAGED, 104.9).doing is Doing.PAUSING
     then = next_step(HOSTS, landed, STAGED, 105.0)
     assert (then.doing, then.ask) == (Doing.ASKING, tuple(HOSTS[1:9]))
+
+
+def test_as_usual_a_fault_of_all_nodes_is_met_by_a_few_of_them() -> None:
+    hosts = tuple(f"fu-{n}" for n in range(1500))
+    states = {host: NodeState(host=host, request_id="op") for host in hosts}
+    now_s = 100.0
+    while (step := next_step(hosts, states, USUAL[Wanted.CLOUD], now_s)).ask:
+        for host in step.ask:  # each has drained in vain: no VM comes up
+            states[host] = replace(states[host], standing=Standing.FAILED, asked_s=now_s, ended_s=now_s + 60)
+        now_s += 60
+    assert step.doing is Doing.STOPPED
+    assert sum(node.asked_s is not None for node in states.values()) == 75
+    everyone = {host: NodeState(host=host, request_id="op") for host in hosts}
+    assert len(next_step(hosts, everyone, USUAL[Wanted.HLT], 100.0).ask) == 1000  # a second's worth
 
 
 def test_a_bad_canary_stops_it() -> None:

@@ -66,7 +66,8 @@ def test_nobody_is_taken_who_must_stay_and_everyone_else_has_a_reason(
             assert nodes - leaving[appliance] >= min(choice.keep, nodes)
         assert there.total() - leaving.total() >= min(choice.keep_total, there.total())
     if choice.prefer_idle:
-        costs = [math.inf if each.jobs is None else each.jobs for each in taken]
+        moving = [each for each in taken if each.mode is not None and each.mode not in THERE[choice.to]]
+        costs = [math.inf if each.jobs is None else each.jobs for each in moving]
         assert costs == sorted(costs)
 
 
@@ -117,7 +118,7 @@ def test_those_with_the_most_work_stay() -> None:
 def test_only_what_is_seen_in_hlt_and_stays_counts_as_kept() -> None:
     silent_and_away = farm(None, Mode.CLOUD, Mode.ACTIVATING_CLOUD, Mode.HLT, Mode.HLT)
     hosts, _ = select(silent_and_away, Choice(to=Wanted.CLOUD, keep=2))
-    assert hosts == ("fu-0", "fu-1", "fu-2")
+    assert hosts == ("fu-1", "fu-2", "fu-0")
 
 
 def test_what_is_on_hold_in_hlt_counts_as_kept() -> None:
@@ -136,6 +137,15 @@ def test_all_but_so_many_of_the_farm() -> None:
 
 def test_nothing_is_kept_on_the_way_back() -> None:
     assert len(select(farm(Mode.HLT, Mode.CLOUD), Choice(to=Wanted.HLT, keep=2)).hosts) == 2
+
+
+def test_whoever_has_a_way_to_go_is_asked_first_and_silent_ones_last() -> None:
+    seen = [
+        Candidate(host="fu-1"), Candidate(host="fu-2", mode=Mode.CLOUD), Candidate(host="fu-3", mode=Mode.HLT),
+        Candidate(host="fu-4"), Candidate(host="fu-5", mode=Mode.HLT),
+    ]  # fmt: skip
+    assert select(seen, Choice(to=Wanted.CLOUD)).hosts == ("fu-3", "fu-5", "fu-2", "fu-1", "fu-4")
+    assert select(seen, Choice(to=Wanted.HLT)).hosts == ("fu-2", "fu-3", "fu-5", "fu-1", "fu-4")
 
 
 def test_an_empty_choice_says_why() -> None:

@@ -244,7 +244,11 @@ def test_an_order_says_one_thing() -> None:
     with pytest.raises(BadOrder):
         order_of(OrderForm(to=Wanted.HLT, keep_total=1), Wanted.HLT, "x")
     order = order_of(OrderForm(to=Wanted.CLOUD, ramp="1, 5%", reason="a\x00b\n"), Wanted.CLOUD, "10.0.0.1")
-    assert (order.who, order.reason, order.ramp.stages) == ("http 10.0.0.1", "ab", ("1", "5%"))
+    assert (order.who, order.reason) == ("http 10.0.0.1", "ab")
+    assert (order.ramp_to(Wanted.CLOUD).stages, order.ramp_to(Wanted.CLOUD).bad_share) == (("1", "5%"), 0.1)
+    unsaid = order_of(OrderForm(to=Wanted.HLT), Wanted.HLT, "x")
+    assert (unsaid.ramp_to(Wanted.HLT).stages, unsaid.ramp_to(Wanted.HLT).bad_share) == (("100%",), 1.0)
+    assert unsaid.ramp_to(Wanted.CLOUD).stages == ("1", "5%", "100%")
 
 
 # What is shipped

@@ -43,14 +43,25 @@ KNOWN_MODES: Final = {mode.value: mode for mode in Mode}
 
 
 class Switching(msgspec.Struct, frozen=True):
-    """Of the switch under way its request's id."""
+    """Of the switch under way its request, and since when."""
 
     request: dict[str, object]
+    started: str = ""
 
     @property
     def id(self) -> str:
         """The id."""
         return str(self.request.get("id", ""))
+
+    @property
+    def who(self) -> str:
+        """Who has asked."""
+        return str(self.request.get("who", ""))
+
+    @property
+    def to(self) -> str:
+        """Where the node is wanted."""
+        return str(self.request.get("to", ""))
 
 
 class RunJobs(msgspec.Struct, frozen=True):

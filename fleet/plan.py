@@ -37,7 +37,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """All stages, of how many nodes, and how long one took in earlier operations (median and slowest in twenty).
 
     `earlier` is how many nodes that is known of. `expected_s` is of the whole, with its pauses. Nodes that are
-    `less_certain` speak only hltd's URLs.
+    `less_certain` speak only hltd's URLs. `others` says which nodes carry out requests of others, in words.
     """
 
     to: Wanted
@@ -47,6 +47,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     hlt_before: int
     cores_before: int
     less_certain: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
     earlier: int = 0
     median_s: float | None = None
     slow_s: float | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import sqlite3
 import stat
@@ -21,8 +22,11 @@ from typing import Any, Final
 import msgspec
 
 from contract.errors import HltmodeError, Surroundings
+from contract.undecodable import UNDECODABLE
 from fleet.operation import Operation
-from fleet.standing import Held, NodeState, step
+from fleet.standing import Held, NodeState, Standing, step
+
+log = logging.getLogger(__name__)
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS operations (id TEXT PRIMARY KEY, created_s REAL, over INTEGER, body BLOB) WITHOUT ROWID;
@@ -38,7 +42,8 @@ LOCK: Final = "hhqqi4x"  # struct flock of Linux: kind, whence, start, length, p
 
 
 # What is called off is called off by others than who runs the operation, so it has a place of its own.
-SELECT: Final = "SELECT body, id IN (SELECT operation FROM called_off) FROM operations"
+NAMES: Final = "SELECT id FROM operations"
+SELECT: Final = "SELECT id, body, id IN (SELECT operation FROM called_off) FROM operations"
 
 
 # What is over stays over: whoever still runs it may not have heard that it was given up.
@@ -46,6 +51,7 @@ PUT_OPERATION: Final = """
 INSERT INTO operations VALUES (?, ?, ?, ?) ON CONFLICT (id)
 DO UPDATE SET created_s = excluded.created_s, over = excluded.over, body = excluded.body WHERE excluded.over OR NOT over
 """
+BROKEN: Final = (*UNDECODABLE, TypeError)  # the last: a row that holds no bytes
 NEWEST: Final = "last"  # instead of an id
 
 
@@ -57,6 +63,10 @@ class NoSuchOperation(HltmodeError):
     def __init__(self, name: str, store: Path) -> None:
         super().__init__(f"{name}: no such operation in {store}; `hltmode fleet history` lists them")
         self.name = name
+
+
+class UnreadableRow(Surroundings):
+    """A row that holds nothing that can be read; the message says of which operation."""
 
 
 class Taken(HltmodeError):
@@ -91,6 +101,7 @@ class Store:
         self.path = path
         self._running: dict[str, int] = {}
         self._known: dict[str, Operation] = {}
+        self._passed_over: set[str] = set()
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with suppress(FileExistsError):  # SQLite would never let a group write, whatever the umask says
@@ -152,7 +163,15 @@ class Store:
             rows = self._read(f"{SELECT} WHERE id = ?", name)
         if not rows:
             raise NoSuchOperation(name, self.path)
-        return _operation(*rows[0])
+        return self._operation(*rows[0])
+
+    def readable(self, names: Iterable[str]) -> Iterator[Operation]:
+        """Yields those operations whose rows can be read; one whose row can't is named in the log and passed over."""
+        for name in names:
+            try:
+                yield self.operation(name)
+            except UnreadableRow as error:
+                self._pass_over(name, error)
 
     def operations(self, *, over: bool | None = None, newest: int = -1, host: str = "") -> list[Operation]:
         """Returns operations, oldest first: those that are `over` or not, that have `host`, so many of the newest."""
@@ -162,8 +181,9 @@ class Store:
         if host:
             which.append("EXISTS (SELECT 1 FROM nodes WHERE operation = id AND host = ?)")
             values.append(host)
-        query = f"{SELECT} WHERE {' AND '.join(which)} ORDER BY created_s DESC LIMIT {newest}"
-        return [_operation(*row) for row in reversed(self._read(query, *values))]
+        query = f"{NAMES} WHERE {' AND '.join(which)} ORDER BY created_s DESC LIMIT {newest}"
+        names = [name for (name,) in reversed(self._read(query, *values))]
+        return list(self.readable(names))
 
     def is_called_off(self, operation: Operation) -> bool:
         """Returns whether somebody has called it off."""
@@ -176,8 +196,8 @@ class Store:
     def nodes(self, operation: Operation) -> dict[str, NodeState]:
         """Returns how each node of an operation stands, in the operation's order."""
         rows = self._read("SELECT host, body FROM nodes WHERE operation = ?", operation.id)
-        found = {host: msgspec.json.decode(body, type=NodeState) for host, body in rows}
-        return {host: found[host] for host in operation.order}
+        found = {host: node for host, body in rows if (node := self._node(operation.id, host, body))}
+        return {host: found.get(host) or _asked_perhaps(operation, host) for host in operation.order}
 
     def cursors(self, operation: Operation) -> dict[str, int]:
         """Returns up to which journal record each node's journal is read."""
@@ -259,6 +279,28 @@ class Store:
         rows = self._read("SELECT host, who, reason, since_s FROM holds ORDER BY host")
         return {row[0]: Hold(*row) for row in rows}
 
+    def _operation(self, name: str, body: bytes, called_off: int) -> Operation:
+        try:
+            found = msgspec.json.decode(body, type=Operation)
+        except BROKEN as error:
+            raise UnreadableRow(f"{name}: its row in {self.path} cannot be read ({error})") from error
+        return msgspec.structs.replace(found, called_off=True) if called_off else found
+
+    def _node(self, operation: str, host: str, body: bytes) -> NodeState | None:
+        try:
+            return msgspec.json.decode(body, type=NodeState)
+        except BROKEN as error:
+            self._pass_over(
+                f"{operation} {host}", f"{host}: its row of {operation} in {self.path} cannot be read ({error})"
+            )
+            return None
+
+    def _pass_over(self, what: str, why: object) -> None:
+        """Says once that something is passed over."""
+        if what not in self._passed_over:
+            self._passed_over.add(what)
+            log.warning("%s; passed over", why)
+
     def _read(self, query: str, *values: str) -> list[Any]:
         """Returns all rows. Raises Surroundings when the file can't be read."""
         try:
@@ -321,9 +363,10 @@ class Store:
             raise Surroundings(f"{self.path}: cannot be written ({error}); see to the disk") from error
 
 
-def _operation(body: bytes, called_off: int) -> Operation:
-    found = msgspec.json.decode(body, type=Operation)
-    return msgspec.structs.replace(found, called_off=True) if called_off else found
+def _asked_perhaps(operation: Operation, host: str) -> NodeState:
+    """Returns a node of which nothing is known any more: its own journal says what it made of the operation's id."""
+    words = "its row in the store is lost"
+    return NodeState(host=host, request_id=operation.id, standing=Standing.ASKED, tries=1, words=words)
 
 
 def _lock(descriptor: int, operation: str) -> bool:

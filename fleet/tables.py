@@ -135,18 +135,25 @@ def show_plan(console: Console, made: Plan) -> None:
         for line in _jobs_lines(stage):
             console.print(f"stage {number}: {line}", style="dim")
     _tell_expected(console, made)
-    if already := sum(stage.already for stage in made.stages):
-        console.print(f"{already} of them are there already, or on the way", style="dim")
-    if silent := sum(stage.silent for stage in made.stages):
-        console.print(f"{silent} of them do not answer: each is tried for {span(made.limit_s)}", style="yellow")
-    if made.less_certain:
-        words = f"{MARK} {len(made.less_certain)} of them {LESS_CERTAIN}: {folded(made.less_certain)}"
-        console.print(words, style="yellow")
+    _tell_nodes(console, made)
     reasons: dict[str, list[str]] = {}
     for host, why in made.left_out.items():
         reasons.setdefault(why, []).append(host)
     for why, hosts in reasons.items():
         console.print(f"left out ({len(hosts)}), {why}: {folded(hosts)}", style="dim")
+
+
+def _tell_nodes(console: Console, made: Plan) -> None:
+    """Prints what is peculiar about those who are asked."""
+    if already := sum(stage.already for stage in made.stages):
+        console.print(f"{already} of them are there already, or on the way", style="dim")
+    if silent := sum(stage.silent for stage in made.stages):
+        console.print(f"{silent} of them do not answer: each is tried for {span(made.limit_s)}", style="yellow")
+    for words in made.others:
+        console.print(words, style="yellow")
+    if made.less_certain:
+        words = f"{MARK} {len(made.less_certain)} of them {LESS_CERTAIN}: {folded(made.less_certain)}"
+        console.print(words, style="yellow")
 
 
 def _jobs_lines(stage: Stage) -> Iterator[str]:

@@ -122,8 +122,9 @@ class Ledger:
         return own
 
     def _effects(self, name: str) -> Effects:
-        operation = self._store.operation(name)
-        return effects(operation, self._store.nodes(operation), self._who)
+        for operation in self._store.readable([name]):
+            return effects(operation, self._store.nodes(operation), self._who)
+        return {}
 
 
 def _of_another(node: NodeState, who: str) -> bool:

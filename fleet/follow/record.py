@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Final, TypeVar
 
@@ -9,8 +10,9 @@ import msgspec
 
 from fleet.follow.beam import Beam
 from fleet.follow.decision import Course
-from fleet.store import Store
+from fleet.store import BROKEN, Store
 
+log: Final = logging.getLogger(__name__)
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS decisions (seq INTEGER PRIMARY KEY AUTOINCREMENT, at_s REAL, body BLOB);
 CREATE TABLE IF NOT EXISTS policy_hold (one INTEGER PRIMARY KEY CHECK (one = 1), who TEXT, reason TEXT, since_s REAL);
@@ -78,8 +80,8 @@ class Record:
     def entries(self, last: int = -1) -> list[Entry]:
         """Returns the newest `last` of the log (-1: all), oldest first."""
         rows = self._store.connection.execute("SELECT seq, body FROM decisions ORDER BY seq DESC LIMIT ?", (last,))
-        found = [msgspec.structs.replace(msgspec.json.decode(body, type=Entry), seq=seq) for seq, body in rows]
-        return found[::-1]
+        found = [(seq, _decoded(body, Entry, f"decision {seq}")) for seq, body in rows]
+        return [msgspec.structs.replace(entry, seq=seq) for seq, entry in found if entry is not None][::-1]
 
     def hold(self, who: str, reason: str) -> None:
         """Has the policy send nobody to the cloud from now on."""
@@ -113,4 +115,13 @@ class Record:
     def kept(self, kind: type[Kept]) -> Kept | None:
         """Returns what was kept of that kind."""
         row = self._store.connection.execute("SELECT body FROM follower WHERE name = ?", (kind.__name__,)).fetchone()
-        return msgspec.json.decode(row[0], type=kind) if row else None
+        return _decoded(row[0], kind, kind.__name__) if row else None
+
+
+def _decoded(body: bytes, kind: type[Kept], what: str) -> Kept | None:
+    """Returns what was kept; None, and a line in the log, for what can't be read any more."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except BROKEN as error:
+        log.warning("%s: what the store holds of it cannot be read (%s); passed over", what, error)
+        return None

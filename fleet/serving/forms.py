@@ -223,6 +223,7 @@ class PlanView(Shown, frozen=True, kw_only=True):
     """What an order would mean. It can be begun by its `id` until `valid_until_s`. HLT and cores are of the whole farm.
 
     `expected_s` is left out when no earlier operation tells how long nodes take; then only `limit_s` is known.
+    `others` says which nodes carry out requests that this store knows nothing of, and whose.
     """
 
     id: str
@@ -238,6 +239,7 @@ class PlanView(Shown, frozen=True, kw_only=True):
     cores_before: int
     limit_s: float
     valid_until_s: float
+    others: tuple[str, ...] = ()
     median_s: float | None = None
     slow_s: float | None = None
     expected_s: float | None = None

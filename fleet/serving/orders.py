@@ -139,6 +139,7 @@ def plan_view(
         cores_before=in_hlt[1],
         limit_s=operation.limit_s,
         valid_until_s=valid_until_s,
+        others=made.others,
         median_s=made.median_s,
         slow_s=made.slow_s,
         expected_s=made.expected_s,

@@ -62,7 +62,8 @@ class Running:
 
     async def run(self) -> None:
         """Goes on until it is cancelled; then lets go of what it runs, for the next server."""
-        self._over = {name: self._view_of(name) for name, over in self._store.ids()[-KEPT:] if over}
+        over = self._store.readable(name for name, over in self._store.ids()[-KEPT:] if over)
+        self._over = {each.id: self._read(self._store, each) for each in over}
         try:
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(self._learning())
@@ -172,13 +173,18 @@ class Running:
         """Reads them in another thread, with a connection of its own: they may be many."""
         with closing(Store(self._store.path)) as store:
             found = [
-                self._over.get(name) or self._earlier.get(name) or self._read(store, store.operation(name))
+                view
                 for name, _ in reversed(store.ids()[-most:])
+                for view in (self._known_view(name) or [self._read(store, each) for each in store.readable([name])])
             ]
         self._earlier |= {view.id: view for view in found if view.verdict is not None}
         while len(self._earlier) > LONGEST_HISTORY:
             del self._earlier[next(iter(self._earlier))]
         return found
+
+    def _known_view(self, name: str) -> list[OperationView]:
+        view = self._over.get(name) or self._earlier.get(name)
+        return [view] if view is not None else []
 
     def _close(self, name: str) -> None:
         """Puts an operation that is over with the others."""

@@ -92,7 +92,7 @@ class Service:
 
     async def run(self) -> None:
         """Goes on until it is cancelled; ends with the error of whatever breaks."""
-        earlier = map(self.store.operation, (name for name, _ in self.store.ids()[-RECALLED:]))
+        earlier = self.store.readable(name for name, _ in self.store.ids()[-RECALLED:])
         self.board.recall(each for one in earlier for each in switchovers(one, self.store.nodes(one).values()))
         async with asyncio.TaskGroup() as parts:
             parts.create_task(self._looking.run())

@@ -17,6 +17,8 @@ from msgspec.structs import replace
 
 from contract.errors import Surroundings
 from contract.modes import Wanted
+from fleet.follow.ledger import Ledger
+from fleet.follow.record import Entry, Now, Record
 from fleet.hosts import Place
 from fleet.operation import Operation, new_id
 from fleet.rollout import Verdict
@@ -43,6 +45,31 @@ def operation(*hosts: str, name: str = "") -> Operation:
 
 def waiting(order: Operation) -> list[NodeState]:
     return [NodeState(host=host, request_id=order.id) for host in order.order]
+
+
+def test_a_row_that_cannot_be_read_is_named_and_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "fleet.sqlite"
+    store = Store(path)
+    good, bad = operation("fu-1", "fu-2", name="op-good"), operation("fu-3", name="op-bad")
+    for each in (good, bad):
+        store.begin(each, waiting(each), {})
+    store.connection.execute("UPDATE operations SET body = ? WHERE id = 'op-bad'", (b'{"id": ',))
+    store.connection.execute("UPDATE nodes SET body = NULL WHERE host = 'fu-1'")
+    assert [store.operations(), store.operations(over=False)] == [[good], [good]]
+    assert list(store.readable(["op-bad", "op-good"])) == [good]
+    with pytest.raises(Surroundings, match="op-bad: its row in"):
+        store.operation("op-bad")
+    found = store.nodes(good)
+    assert (found["fu-1"].standing, found["fu-1"].tries) == (Standing.ASKED, 1)  # its journal knows what it heard
+    assert found["fu-2"].standing is Standing.WAITING
+    store.nodes(good)
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["op-bad", "fu-1"]
+    assert Ledger(store, "anna").own() == {"fu-1": False}
+    record = Record(store)
+    record.add(Entry(at_s=1.0, kind="hold", reason="x"))
+    store.connection.execute("INSERT INTO decisions (at_s, body) VALUES (2.0, 'rubbish')")
+    store.connection.execute("INSERT INTO follower VALUES ('Now', x'ff')")
+    assert ([entry.kind for entry in record.entries()], record.kept(Now)) == (["hold"], None)
 
 
 def test_nodes_belong_to_one_operation_at_a_time(tmp_path: Path) -> None:

@@ -36,7 +36,9 @@ def main() -> None:
 @click.option("--grafana", default=DEFAULTS.grafana, show_default=True, help="For links in alerts.")
 @click.option("--prometheus", default=DEFAULTS.prometheus, show_default=True, help="For Grafana.")
 @click.option("--alertmanager", default=DEFAULTS.alertmanager, show_default=True, help="For Prometheus.")
-@click.option("--follower", default=DEFAULTS.follower, show_default=True, help="For Prometheus.")
+@click.option(
+    "--follower", default=DEFAULTS.follower, help="Where `hltmode fleet follow` is scraped, such as fleet-1:9110; none."
+)
 @click.option("--elasticsearch", default=DEFAULTS.elasticsearch, show_default=True, help="For Grafana.")
 @click.option("--opensearch", default=DEFAULTS.opensearch, show_default=True, help="For Grafana.")
 @click.option("--webhooks", default=DEFAULTS.webhooks, show_default=True, help="For Alertmanager.")

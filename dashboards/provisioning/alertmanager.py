@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
 
 from dashboards.addresses import Addresses
-from dashboards.rules.alerts import ALERTS, CRITICAL, DAQ, SHIFT
+from dashboards.rules.alerts import ALERTS, CRITICAL, DAQ, LOST, SHIFT, Alert
 from dashboards.yaml_text import yaml_text
 
 TOGETHER: Final = ("alertname", "appliance")  # not host: an appliance that fails is one message, not twenty
@@ -23,7 +23,7 @@ class Receiver(StrEnum):
 
 
 class Route(NamedTuple):
-    """Alerts with these labels go to `receiver`.
+    """Alerts with these labels, and of those names if any are given, go to `receiver`.
 
     `wait` is how long the first message of a group is held back so that others join it, or so that an alert that
     makes it needless comes: an appliance's own takes a recording and a rule more than those of its nodes.
@@ -34,6 +34,12 @@ class Route(NamedTuple):
     wait: str
     interval: str
     again: str
+    alerts: tuple[str, ...] = ()
+
+    def takes(self, alert: Alert) -> bool:
+        """Returns whether alerts of this name, team and severity go this way."""
+        labels = {"team": alert.team, "severity": alert.severity}
+        return self.labels.items() <= labels.items() and (not self.alerts or alert.name in named(*self.alerts))
 
 
 class Inhibition(NamedTuple):
@@ -45,15 +51,20 @@ class Inhibition(NamedTuple):
 
 
 ROUTES: Final = (
+    # Each stuck node is told of within a minute of its deadline: half of that passes until its alert fires, and whoever
+    # follows in the group waits for the interval. So the whole of it fits, and an appliance's nodes share a page.
+    Route(Receiver.PAGE, {"team": SHIFT, "severity": CRITICAL}, "15s", "15s", "1h", ("HltmodeStuck*",)),
     Route(Receiver.PAGE, {"team": SHIFT, "severity": CRITICAL}, "15s", "1m", "1h"),
-    Route(Receiver.CHAT, {"team": SHIFT}, "15s", "2m", "4h"),  # told within a minute of a node's deadline
+    Route(Receiver.CHAT, {"team": SHIFT}, "15s", "2m", "4h"),
     Route(Receiver.MAIL, {"team": DAQ}, "1m", "10m", "1d"),
 )
 
 APPLIANCE_DOWN: Final = "HltmodeApplianceDown"
 INHIBITIONS: Final = (
+    # Not what the other half says: a node that lives and is stuck, or shares its cores, has that of its own.
+    Inhibition((APPLIANCE_DOWN,), ("HltmodeExporterDown", LOST), ("appliance",)),
     Inhibition(("HltmodeApplianceStuck",), ("HltmodeStuck*",), ("appliance",)),
-    Inhibition(("HltmodeExporterDown", "HltmodeLostWhileSwitching"), ("HltmodeStuck*", "HltmodeFlapping")),
+    Inhibition(("HltmodeExporterDown", LOST), ("HltmodeStuck*", "HltmodeFlapping")),
     Inhibition(("HltmodeLogDown",), ("HltmodeDocumentsLost", "HltmodeCollectorStalled")),
     Inhibition(("HltmodeSinkDown",), ("HltmodeBacklogOld",)),
     Inhibition(("HltmodeAwayInCollisions",), ("HltmodeTooManyAway",), ()),
@@ -71,7 +82,7 @@ def files(addresses: Addresses) -> dict[str, str]:
             "repeat_interval": "1d",
             "routes": [_route(route) for route in ROUTES],
         },
-        "inhibit_rules": [_of_dead_appliance(), *(_rule(each) for each in INHIBITIONS)],
+        "inhibit_rules": [_rule(each) for each in INHIBITIONS],
         "receivers": [
             {"name": each.value, "webhook_configs": [{"url": f"{addresses.webhooks}/{each}", "send_resolved": True}]}
             for each in Receiver
@@ -98,17 +109,14 @@ def named(*patterns: str) -> list[str]:
 def _route(route: Route) -> dict[str, Any]:
     return {
         "receiver": route.receiver.value,
-        "matchers": [f'{name}="{value}"' for name, value in route.labels.items()],
+        "matchers": [
+            *(f'{name}="{value}"' for name, value in route.labels.items()),
+            *([_one_of(*route.alerts)] if route.alerts else []),
+        ],
         "group_wait": route.wait,
         "group_interval": route.interval,
         "repeat_interval": route.again,
     }
-
-
-def _of_dead_appliance() -> dict[str, Any]:
-    """Returns the rule by which a dead appliance says it all: nothing is told of its nodes one by one."""
-    nodes = ['alertname=~"Hltmode.+"', 'host=~".+"']  # what others say of the same hosts is theirs to hold back
-    return {"source_matchers": [_one_of(APPLIANCE_DOWN)], "target_matchers": nodes, "equal": ["appliance"]}
 
 
 def _rule(each: Inhibition) -> dict[str, Any]:

@@ -10,6 +10,9 @@ from dashboards.yaml_text import yaml_text
 
 LOOPBACK: Final = "127.0.0.1"
 GRAFANA_PASSWORD: Final = "HLTMODE_GRAFANA_PASSWORD"  # noqa: S105 - the name of a variable, which holds the secret
+# Those that the tests check rules, routes and configuration with.
+PROMETHEUS_VERSION: Final = "2.42.0"
+ALERTMANAGER_VERSION: Final = "0.25.0"
 PLUGIN_VERSION: Final = "2.32.1"
 PROVISIONING: Final = "/etc/grafana/provisioning"
 
@@ -48,7 +51,7 @@ def _prometheus() -> dict[str, Any]:
     flags = ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]
     return _service(
         "prometheus",
-        "prom/prometheus:v3.5.0",
+        f"prom/prometheus:v{PROMETHEUS_VERSION}",
         9090,
         "/prometheus",
         "./prometheus:/etc/prometheus",
@@ -60,7 +63,7 @@ def _prometheus() -> dict[str, Any]:
 def _alertmanager() -> dict[str, Any]:
     return _service(
         "alertmanager",
-        "prom/alertmanager:v0.28.1",
+        f"prom/alertmanager:v{ALERTMANAGER_VERSION}",
         9093,
         "/alertmanager",
         "./alertmanager:/etc/alertmanager",

@@ -27,6 +27,9 @@ EXAMPLES: Final = {
 
 def files(addresses: Addresses) -> dict[str, str]:
     """Returns the configuration and an example of targets for each role, by path below the folder of dashboards."""
+    follower = (
+        [{"job_name": FOLLOW_JOB, "static_configs": [{"targets": [addresses.follower]}]}] if addresses.follower else []
+    )
     content = {
         "global": {"scrape_interval": SCRAPE_EVERY, "scrape_timeout": "10s", "evaluation_interval": EVERY},
         "rule_files": list(rules()),
@@ -37,12 +40,12 @@ def files(addresses: Addresses) -> dict[str, str]:
                 "honor_labels": True,
                 "file_sd_configs": [{"files": [f"{TARGETS}/*.json"], "refresh_interval": "1m"}],
             },
-            {"job_name": FOLLOW_JOB, "static_configs": [{"targets": [addresses.follower]}]},
+            *follower,
         ],
     }
     remarks = (
         "`python -m dashboards targets HOSTS_FILE` writes the targets from lines `host appliance`.",
-        f"{FOLLOW_JOB}: where `hltmode fleet follow` runs; take the job out where it does not.",
+        "`python -m dashboards write --follower HOST:9110` adds the job of `hltmode fleet follow`.",
         "honor_labels: an appliance's collector tells of many hosts, and each series names its own.",
     )
     return {"prometheus/prometheus.yml": yaml_text(content, *remarks)} | {

@@ -90,7 +90,7 @@ def _stuck(name: str, mode: Mode, hint: str) -> Alert:
         f'{OVERDUE}{{mode="{mode.value}"}}',
         f"{WHERE} is stuck in {mode.value}, {FOR} beyond its limit",
         f"It waits for: {blocker()}. {hint}",
-        severity=WARNING,
+        severity=CRITICAL,
         team=SHIFT,
         hold="15s",
         keep="1m",
@@ -238,7 +238,7 @@ COLLECTOR_ALERTS: Final = (
         # `or` keeps the left one of two series with the same labels, so the dead get a label of their own.
         f"round(sum by {NODE} (increase({SINK_DROPPED}[15m])"
         f' or label_replace(increase({SINK_DEAD}[15m]), "fate", "dead", "", "")'
-        f' or increase({DROPPED_TOTAL}{{reason="unwritten"}}[15m]))) > 0',
+        f' or increase({DROPPED_TOTAL}{{reason=~"unwritten|damaged"}}[15m]))) > 0',
         f"{WHERE}: about {{{{ $value | humanize }}}} documents lost in 15 minutes",
         "Dropped before a sink took them, refused by it for good, or not written at all.",
         dashboard=Uid.TELEMETRY,
@@ -248,7 +248,7 @@ COLLECTOR_ALERTS: Final = (
 # Of the collectors that tell of a whole appliance: their host is the BU.
 BU_UP: Final = f'{UP} and on {NODE} label_replace({UP}, "host", "$1", "appliance", "(.+)")'
 
-FARM_ALERTS: Final = (
+APPLIANCE_ALERTS: Final = (
     Alert(
         "HltmodeApplianceDown",
         f"{DOWN_SHARE} >= {DOWN_SHARE_OF_APPLIANCE:g}"
@@ -268,10 +268,13 @@ FARM_ALERTS: Final = (
         "Many nodes of one appliance wait at once: look for what they share, such as the cloud tool or the BU's mount.",
         severity=CRITICAL,
         team=SHIFT,
-        hold="1m",
+        hold="15s",
         keep="1m",
         dashboard=Uid.FARM,
     ),
+)
+
+FARM_ALERTS: Final = (
     Alert(
         "HltmodeTooManyAway",
         f"{AWAY_SHARE} > {TOLERATED_SHARE:g} and on () "
@@ -318,5 +321,10 @@ FARM_ALERTS: Final = (
     ),
 )
 
-GROUPS: Final = {"hltmode-nodes": NODE_ALERTS, "hltmode-collectors": COLLECTOR_ALERTS, "hltmode-farm": FARM_ALERTS}
-ALERTS: Final = (*NODE_ALERTS, *COLLECTOR_ALERTS, *FARM_ALERTS)
+# An appliance's come first in the group of its nodes, so that they hold back what they explain before it is told.
+GROUPS: Final = {
+    "hltmode-nodes": (*APPLIANCE_ALERTS, *NODE_ALERTS),
+    "hltmode-collectors": COLLECTOR_ALERTS,
+    "hltmode-farm": FARM_ALERTS,
+}
+ALERTS: Final = (*NODE_ALERTS, *COLLECTOR_ALERTS, *APPLIANCE_ALERTS, *FARM_ALERTS)

@@ -58,6 +58,12 @@ BEFORE_ALERTS: Final = (
         f"max by {NODE} (time() - {MODE_SINCE}) - on {NODE} group_right ()"
         f" max by (appliance, host, mode) ({MODE_TIMEOUT} and on (appliance, host, mode) ({MODE} == 1)) > 0",
     ),
+    # Shares are whole numbers divided: an average, or 1 less a share, misses a limit by the last bit.
+    Recording(
+        OVERDUE_SHARE,
+        f'count by (appliance) ({OVERDUE}) / count by (appliance) ({MODE}{{mode="{Mode.HLT.value}"}})',
+    ),
+    Recording(DOWN_SHARE, f"sum by (appliance) (1 - {UP}) / count by (appliance) ({UP})"),
 )
 BY_THEMSELVES: Final = (
     Recording(FARM_MODES, f"sum by (mode) ({MODE})"),
@@ -73,9 +79,6 @@ BY_THEMSELVES: Final = (
         f" and on () min_over_time({beam(FREE_FOR_CLOUD)}[5m:15s]) == 1",
     ),
     Recording(APPLIANCE_UP, f"sum by (appliance) ({UP})"),
-    Recording(OVERDUE_SHARE, f"count by (appliance) ({OVERDUE}) / count by (appliance) ({MODE_CODE})"),
-    # Shares are whole numbers divided: an average, or 1 less a share, misses a limit by the last bit.
-    Recording(DOWN_SHARE, f"sum by (appliance) (1 - {UP}) / count by (appliance) ({UP})"),
     Recording(AWAY_SHARE, f'sum(1 - {MODE}{{mode="{Mode.HLT.value}"}}) / count({MODE}{{mode="{Mode.HLT.value}"}})'),
 )
 RECORDINGS: Final = (*BEFORE_ALERTS, *BY_THEMSELVES)

@@ -406,18 +406,18 @@ def _appliance_cases() -> Iterator[Case]:
     late, well = ((HLT, 1.0), (ACTIVATING, 19.0), (CLOUD, 10.0)), ((HLT, 30.0),)
     others = node((ACTIVATING, 30), host="fu-90", appliance="bu-2")
     world = farm((2, late), (8, well)) | others
-    checks = {6: SILENT, 6.25: (stuck,), 20.75: (stuck,), 21: SILENT}
-    yield Case(alert, "fires and ends", world, checks, steady=(6.25, 20.75))
+    checks = {5.25: SILENT, 5.5: (stuck,), 20.75: (stuck,), 21: SILENT}
+    yield Case(alert, "fires as soon as they do, and ends", world, checks, steady=(5.5, 20.75))
     back = ((CLOUD, 1.0), (DEACTIVATING, 29.0))
     both = farm((1, late), (1, back), (8, well))
     yield Case(alert, "one on each way", both, {6.25: (stuck,)})
     yield Case(alert, "as many as allowed", farm((2, late), (18, well)), during(0, 29))
     yield Case(alert, "one alone", farm((1, late), (3, well)), during(0, 29))
     gap = unseen(unseen(world, (7, 10)), (7, 10), host="fu-2")
-    yield Case(alert, "their collectors were gone", gap, {7.5: (stuck,), 9: SILENT, 10.75: SILENT, 11: (stuck,)})
+    yield Case(alert, "their collectors were gone", gap, {7.5: (stuck,), 9: SILENT, 10: SILENT, 10.25: (stuck,)})
     blips = unseen(world, *((start, start + 0.5) for start in range(8, 18, 2)))
     yield Case(alert, "scrapes of one fail: one page", blips, {6.25: (stuck,)}, steady=(6.25, 20))
-    brief = [(ACTIVATING, 4.75), (HLT, 0.25)] * 6
+    brief = [(ACTIVATING, 4.5), (HLT, 0.5)] * 6
     yield Case(alert, "late for a moment again and again", farm((5, tuple(brief)), (5, well)), during(0, 29))
 
 

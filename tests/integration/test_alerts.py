@@ -21,8 +21,8 @@ NAMES: Final = tuple(alert.name for alert in ALERTS)
 
 # How bad, and for whom.
 PAGED: Final = {
-    "HltmodeStuckActivating": "warning shift",
-    "HltmodeStuckDeactivating": "warning shift",
+    "HltmodeStuckActivating": "critical shift",
+    "HltmodeStuckDeactivating": "critical shift",
     "HltmodeCloudWithoutVms": "warning daq",
     "HltmodeVmsInHlt": "critical shift",
     "HltmodeLostWhileSwitching": "warning shift",

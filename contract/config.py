@@ -196,6 +196,9 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+WORDS: Final[Mapping[str, Iterable[str]]] = {"collector.role": list(Role), "sink.kind": list(Product)}
+
+
 def load(path: Path | None, *, environment: Mapping[str, str] = os.environ, sets: Iterable[str] = ()) -> NodeConfig:
     """Returns the configuration of `path` (None: the defaults) under environment and flags. Raises ConfigError."""
     where = str(path) if path else "defaults"
@@ -216,10 +219,16 @@ def load(path: Path | None, *, environment: Mapping[str, str] = os.environ, sets
         config = msgspec.convert(table, NodeConfig)
     except msgspec.ValidationError as error:
         message, _, key = str(error).partition(" - at `$.")
-        raise ConfigError(f"{where}: {key.rstrip('`') or 'file'}: {message}") from error
+        raise ConfigError(f"{where}: {key.rstrip('`') or 'file'}: {message}{_allowed(key)}") from error
     _check_sinks(config.sink, where)
     _check_http(config.http, where)
     return config
+
+
+def _allowed(key: str) -> str:
+    """Returns which words a key may have, as the end of an error's line, when only a few will do."""
+    words = WORDS.get(re.sub(r"\[.*?\]", "", key.rstrip("`")), ())
+    return f"; one of {', '.join(words)}" if words else ""
 
 
 def read_table(path: Path, option: str = "--config") -> Table:

@@ -21,6 +21,9 @@ from contract.undecodable import UNDECODABLE
 # Of a switch; the first four on the way to the cloud, the others on the way back.
 PHASES: Final = ("check", "drain", "hand_over", "start_vms", "stop_vms", "take_back")
 
+# How a switch ends.
+OUTCOMES: Final = ("done", "refused", "superseded", "vms_failed")
+
 TAIL_BYTES: Final = 1 << 20
 HALVED_TO_BYTES: Final = 1 << 16
 
@@ -69,7 +72,7 @@ class SwitchRecord(Record, frozen=True, kw_only=True, tag="switch"):
     """One journey from its request to its end.
 
     `phases` holds the seconds spent in each of PHASES, in the order in which they were first entered. `outcome` is
-    done, refused, superseded or vms_failed. Times of day are wall clock; durations are not, so a clock that is set
+    one of OUTCOMES. Times of day are wall clock; durations are not, so a clock that is set
     doesn't bend them.
     """
 

@@ -18,7 +18,7 @@ from collector.history.stores import Store
 from collector.index.options import HostUrl, Names, chosen_sinks
 from collector.options import Decorated, Moment, with_options
 from contract.config import Product, Sink, Switch, load
-from contract.journal import PHASES
+from contract.journal import OUTCOMES, PHASES
 
 SECRET_FLAGS: Final = ("username_file", "password_file", "api_key_file", "ca_file")
 
@@ -137,7 +137,7 @@ def which_switches(shown: int) -> Callable[[Decorated], Decorated]:
         click.option("--node", "nodes", multiple=True, metavar="PATTERN",
                      help="Of these nodes only, such as 'fu-c2f01-*'."),
         click.option("--appliance", "appliances", multiple=True, metavar="PATTERN", help="Of these appliances only."),
-        click.option("--outcome", "outcomes", multiple=True, help="Ended so: done, refused, superseded or vms_failed."),
+        click.option("--outcome", "outcomes", multiple=True, type=click.Choice(OUTCOMES), help="Ended so; repeatable."),
         click.option("--who", default="*", metavar="PATTERN", help="Asked for by."),
         click.option("--slowest", type=least_one, help="The N that took longest, slowest first."),
         click.option("--phase", type=click.Choice(PHASES), help="With --slowest: that took longest in this phase."),

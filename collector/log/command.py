@@ -68,6 +68,8 @@ def replay(path: Path | None, log: Path | None, sink: str | None, since: float, 
 
     Ids and indices never change, so nothing is doubled; what the server still has stays as it is.
     """
+    if since > until:
+        raise click.UsageError("--since lies after --until: nothing can be between them")
     where = _log(path, log)
     name = log_upkeep.sink_named(where, sink)
     n = log_upkeep.replay(where, name, since, until)

@@ -172,6 +172,7 @@ def test_a_log_is_shown_while_a_collector_writes_it(logs: list[Path]) -> None:
         (["--log", "/nowhere/log"], 5, "/nowhere/log: no such log"),
         (["--log", __file__], 1, "cannot be read as a log"),
         (["--since", "yesterday"], 2, "neither a time"),
+        (["--outcome", "given_up"], 2, "'done', 'refused', 'superseded', 'vms_failed'"),
         (["--csv", "--summary"], 2, "--csv goes neither"),
         (["--config", "/nowhere/node.toml"], 3, "/nowhere/node.toml"),
     ],

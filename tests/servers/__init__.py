@@ -6,6 +6,7 @@ java          finds a Java for each of them
 settings      their configuration files, as values
 certificates  a certificate authority and the server's certificate
 server        one server, or one cluster, as a context
+run           starts one by hand: `python -m tests.servers.run opensearch-3.4.0`
 proxy         a line to a server that breaks in the way one asks for
 plugin        fixtures and the marker `servers`
 """

@@ -52,6 +52,7 @@ def test_a_flag_takes_lists_and_plain_words() -> None:
         ("[node]\nhost = '../etc'\n", "node.host"),
         ("[igniter]\ncommand = []\n", "igniter.command"),
         ("[switch]\nkill_grace_s = 0\n", "switch.kill_grace_s"),
+        ("[collector]\nrole = 'boss'\n", "collector.role: Invalid enum value 'boss'; one of node, appliance"),
         ("port = 1\n", "port"),
         ("[http\n", "not TOML"),
         ("[switch]\nkill_grace_s = inf\n", "inf is not a number"),
@@ -92,7 +93,10 @@ def test_sinks_may_stand_several_times(tmp_path: Path) -> None:
         (SINK + "hots = []\n", "sink.hots is unknown; did you mean hosts?"),
         (SINK.replace("https://es", "https://user:secret@es"), "without user or path"),
         (SINK + "username_file = '/x'\n", "username_file with password_file"),
-        (SINK.replace("opensearch", "solr"), "sink"),
+        (
+            SINK.replace("opensearch", "solr"),
+            "sink[0].kind: Invalid enum value 'solr'; one of elasticsearch, opensearch",
+        ),
         ("sink = 1\n", "written [[sink]]"),
     ],
 )

@@ -1,8 +1,9 @@
 """The fleet tool against 1500 simulated nodes: does it tell the truth, how fast, and at what cost.
 
 `python -m benchmarks.fleet`. For twenty random mixes of faults the class of every node is held against what the farm
-knows; a tool is killed with -9 at twenty random moments and carried on; and on a farm without faults, in real time, it
-stands beside two ways of doing without it: curl, node by node, and a thread for each node that looks once a second.
+knows; a tool is killed with -9 at twenty moments, spread over its progress, and carried on; and without faults,
+in real time, it stands beside two ways of doing without it: curl, node by node, and a thread for each node that looks
+once a second.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ from tests.integration.fleet_truth import Farm, Operation, Tool, asked_twice, ra
 from tests.integration.node import wait_for
 
 LIMIT_S: Final = 600.0  # simulated; longer than any node needs that arrives at all, and than it takes to be stuck
-LIVES_S: Final = (0.5, 4.0)  # from the start of the tool to its end; it needs about half a second to begin
+LAST_SHARE: Final = 0.98  # of the nodes that have ended at the last kill: the rest may end all at once
+LOOK_EVERY_S: Final = 0.1
 WITHIN_S: Final = 1200.0
 RAMP: Final = "5%,50%,100%"
 
@@ -59,23 +60,32 @@ def differing(alone: Operation, killed: Operation) -> list[str]:
 def _kill(
     console: Console, tool: Tool, first: tuple[Sequence[str], Sequence[str]], dice: random.Random, times: int
 ) -> list[int]:
-    """Kills the tool so often, and returns how many nodes had ended each time; fewer when the operation ends before."""
+    """Kills the tool so often, and returns how many nodes had ended each time; fewer when the operation ends before.
+
+    The kills are spread over the operation's progress: each at a random share of its own piece of it.
+    """
     words, hosts = first
     command = tool.command(*words, hosts=hosts)
     moments: list[int] = []
-    while len(moments) < times:
+    for place in range(times):
+        enough = int(len(hosts) * LAST_SHARE * (place + dice.random()) / times)
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             wait_for("an operation", tool.operations, 60)
-            time.sleep(dice.uniform(*LIVES_S))
+            while _ended(tool) < enough and process.poll() is None:
+                time.sleep(LOOK_EVERY_S)
+            time.sleep(dice.uniform(0.0, LOOK_EVERY_S))
             process.kill()
-        (operation,) = tool.operations()
-        if operation.verdict:
+        if tool.operations()[0].verdict:
             console.print(f"   over after {len(moments)} kills", style="red")
             break
-        moments.append(sum(node["ended_s"] is not None for node in operation.nodes.values()))
-        console.print(f"   killed, {moments[-1]} had ended", style="dim")
+        moments.append(_ended(tool))
+        console.print(f"   killed, {moments[-1]} of {len(hosts)} had ended", style="dim")
         command = tool.command("watch", "last")
     return moments
+
+
+def _ended(tool: Tool) -> int:
+    return sum(node["ended_s"] is not None for node in tool.operations()[0].nodes.values())
 
 
 def _folder(root: Path, name: str) -> Path:

@@ -19,8 +19,9 @@ SHOWN: Final = 3
 
 
 class Mixed(NamedTuple):
-    """One mix: the nodes told wrongly, those asked under a second id, when the last was asked, classes and cost."""
+    """One mix: its faults, nodes told wrongly, those asked under a second id, when the last was asked, cost."""
 
+    faults: str
     wrong: list[str]
     twice: list[str]
     asked_s: float
@@ -30,20 +31,20 @@ class Mixed(NamedTuple):
 
 def mixes(console: Console, root: Path, nodes: int, speed: float, seeds: Iterable[int]) -> list[Figure]:
     """Returns the figures of one mix for each seed."""
-    done = []
+    done: list[Mixed] = []
+    rows: list[Figure] = []
     for seed in seeds:
         mix = random_mix(seed)
         folder = root / f"mix-{seed}"
         folder.mkdir()
         found = _run(folder, nodes, speed, mix, seed)
         done.append(found)
-        ended = ", ".join(f"{n} {standing}" for standing, n in sorted(found.classes.items(), key=lambda each: -each[1]))
-        cost = f"{found.cost.took_s:.0f} s, CPU {found.cost.cpu_s:.1f} s, {found.cost.memory_mib:.0f} MiB"
-        console.print(f"mix {seed}: {mix}", style="dim")
-        console.print(f"   asked in {found.asked_s:.2f} s; {ended}; {len(found.wrong)} wrong; {cost}", style="dim")
+        row = _row(seed, found, nodes)
+        rows.append(row)
+        console.print(f"{row.what}: {len(found.wrong)} wrong; {row.detail}", style="dim")
         for words in found.wrong[:SHOWN]:
             console.print(f"   {words}", style="red")
-    return _figures(done, nodes)
+    return [*_figures(done, nodes), *rows]
 
 
 def last_asked_s(truth: Mapping[str, Told], operation: Operation) -> float:
@@ -61,7 +62,15 @@ def _run(folder: Path, nodes: int, speed: float, mix: str, seed: int) -> Mixed:
         truth = farm.truth()
         (operation,) = tool.operations()
         twice = asked_twice(truth, [operation.id])
-        return Mixed(wrongs(truth, operation), twice, last_asked_s(truth, operation), operation.classes, cost)
+        return Mixed(mix, wrongs(truth, operation), twice, last_asked_s(truth, operation), operation.classes, cost)
+
+
+def _row(seed: int, found: Mixed, nodes: int) -> Figure:
+    """Returns one mix as a line of its own: what was wrong with the farm, and what came of it."""
+    ended = ", ".join(f"{n} {standing}" for standing, n in sorted(found.classes.items(), key=lambda each: -each[1]))
+    cost = f"{found.cost.took_s:.0f} s, CPU {found.cost.cpu_s:.1f} s, {found.cost.memory_mib:.0f} MiB"
+    detail = f"{nodes} nodes, {found.faults}: asked in {found.asked_s:.2f} s, {cost}; {ended}"
+    return Figure(f"mix {seed}, told wrongly or asked twice", 0, len(found.wrong) + len(found.twice), "", detail)
 
 
 def _figures(done: list[Mixed], nodes: int) -> list[Figure]:

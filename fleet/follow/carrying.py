@@ -22,6 +22,7 @@ from fleet.follow.ledger import Ledger, Own, owed
 from fleet.follow.policy_file import PolicyFile
 from fleet.follow.record import Entry, Record
 from fleet.follow.whom import order_to_cloud, order_to_hlt, whom
+from fleet.hosts import Place
 from fleet.operation import Operation, given_up
 from fleet.ordering import ordered_as_seen
 from fleet.standing import NoAnswer
@@ -66,7 +67,10 @@ class Books(NamedTuple):
 
 
 class Carrier:
-    """What the follower does to the farm. `farm` has the policy's nodes only; `looks` is how they were seen last."""
+    """What the follower does to the farm. `farm` has the policy's nodes only; `looks` is how they were seen last.
+
+    A node that the policy has sent and that is none of its nodes any more stays in `view` until it is seen in HLT.
+    """
 
     def __init__(
         self, store: Store, record: Record, farm: Farm, file: PolicyFile, steady_s: Callable[[], float]
@@ -79,6 +83,20 @@ class Carrier:
         self._steady_s = steady_s
         self._ledger = Ledger(store, file.who)
         self._runs: dict[str, asyncio.Task[None]] = {}
+        self._parted: set[str] = set()  # seen in HLT since they were taken out
+
+    @property
+    def view(self) -> dict[str, Place]:
+        """The nodes that are looked at: the policy's, and those that left its list while they were away."""
+        places = self.farm.places
+        parting = [host for host in self._ledger.own() if host not in places and host not in self._parted]
+        found = {host: self._store.operations(newest=1, host=host) for host in parting}
+        return places | {host: each.places[host] for host, newest in found.items() for each in newest}
+
+    def part(self) -> None:
+        """Lets those go that are none of the policy's nodes and are in HLT."""
+        back = {host for host, look in self.looks.items() if mode_of(look) is Mode.HLT}
+        self._parted = (self._parted | back) - self.farm.places.keys()
 
     def books(self) -> Books:
         """Returns how operations, holds and nodes stand now, from the store and from what was seen."""
@@ -90,7 +108,7 @@ class Carrier:
             for host in each.order
         }
         held = self._store.holds()
-        own = {host: again for host, again in self._ledger.own().items() if host in self.farm.places}
+        own = {host: again for host, again in self._ledger.own().items() if host not in self._parted}
         modes = {host: mode_of(look) for host, look in self.looks.items()}
         ours = tuple(each for each in going_on if each.who == self.file.who)
         asking = {host for each in ours if each.to is Wanted.HLT and not each.called_off for host in each.order}
@@ -107,7 +125,8 @@ class Carrier:
         """Begins an exclusion. Looks at the nodes first, and begins none when the decision is not `still` the same."""
         books = self.books()
         appliances = {host: place.appliance for host, place in self.farm.places.items()}
-        sent = whom(books.modes, appliances, decision.keep, books.held, books.taken)
+        modes = {host: mode for host, mode in books.modes.items() if host in self.farm.places}
+        sent = whom(modes, appliances, decision.keep, books.held, books.taken)
         if sent.most <= 0:
             words = f"{decision.reason}; nobody is sent: of {len(self.looks)} nodes {len(sent.hosts)} are free in HLT"
             return self._write(decision, beam, course, words, None)
@@ -144,7 +163,8 @@ class Carrier:
                 looks = {host: self.looks.get(host, UNSEEN) for host in hosts}
                 order = order_to_hlt(self.file, decision.reason)
                 of = exclusions[-1].id if exclusions else ""
-                found = ordered_as_seen(self.farm, self._store, looks, Wanted.HLT, order, of=of, forecast=False)
+                farm = self.farm._replace(places=self.view)
+                found = ordered_as_seen(farm, self._store, looks, Wanted.HLT, order, of=of, forecast=False)
                 operation = found.begin(self._store)
             called = f"; called off: {', '.join(each.id for each in exclusions)}" if exclusions else ""
             return self._write(decision, beam, course, f"{decision.reason}{called}", operation)

@@ -28,11 +28,10 @@ from fleet.follow.explaining import lines, words
 from fleet.follow.follower import Follower
 from fleet.follow.gauges import registry
 from fleet.follow.policy import Want, span
-from fleet.follow.policy_file import Metrics, Read, check_farm, load
+from fleet.follow.policy_file import Metrics, Read, farm_of, load
 from fleet.follow.record import Entry, Now, PolicyHold, Record
 from fleet.follow.replay import markdown, read_day, replay
-from fleet.hosts import expand, place_of, read_places
-from fleet.node_sets import BadHosts
+from fleet.hosts import read_places
 from fleet.options import PLAIN_CODES, json_option, of_farm
 from fleet.store import Store
 from fleet.tables import new_console
@@ -59,8 +58,11 @@ def follow(path: Path, check: bool, dry: bool, farm: Farm) -> None:
     """Keep the farm where a policy wants it while the beam comes and goes, until SIGTERM.
 
     HLT always wins. Operations under way survive this process; the next one carries on. SIGHUP reads the policy again.
+    A changed file of nodes is taken over by itself; a node that is taken out of it and that the policy has sent is
+    looked after until it is back in HLT.
     """
-    read, farm = _of_farm(path, farm)
+    whole = farm
+    read, farm = _of_farm(path, whole)
     if check:
         _explain(read, as_json=False)
         return
@@ -68,7 +70,7 @@ def follow(path: Path, check: bool, dry: bool, farm: Farm) -> None:
     with closing(Store(farm.store)) as store:
         if not dry:
             lock.hold(farm.store.with_name(f"{farm.store.name}.follow.lock"), "a follower", "this store")
-        follower = Follower(read, farm, store, lambda: _of_farm(path, farm)[0], str(path), dry=dry)
+        follower = Follower(read, whole, store, lambda: load(path), str(path), dry=dry)
         port = _serve(follower, read.file.metrics)
         logging.getLogger("fleet.follow").info(
             "ready: %s, %d nodes, http://%s:%d/metrics", path, len(farm.places), read.file.metrics.bind, port
@@ -193,11 +195,7 @@ def release(who: str, farm: Farm) -> None:
 def _of_farm(path: Path, farm: Farm) -> tuple[Read, Farm]:
     """Returns the policy and the farm with the policy's nodes only. Raises ConfigError or BadHosts."""
     read = load(path)
-    if not read.file.hosts and not farm.places:
-        raise BadHosts(f"{path}: hosts: no node is named; write them there or give --nodes")
-    names = expand(read.file.hosts, farm.places) if read.file.hosts else list(farm.places)
-    check_farm(read, len(names), str(path))
-    return read, farm._replace(places={name: place_of(name, farm.places) for name in names})
+    return read, farm_of(read, farm, str(path))
 
 
 def _explain(read: Read, *, as_json: bool) -> None:

@@ -28,10 +28,11 @@ from fleet.follow.beam_sources import NoBeamMode, reader
 from fleet.follow.carrying import Books, Carrier
 from fleet.follow.decision import Act, Course, Decision, Situation, after, decide, resumed_course
 from fleet.follow.gauges import Shown
-from fleet.follow.policy_file import Read
+from fleet.follow.policy_file import Read, farm_of
 from fleet.follow.record import Entry, Now, Record
 from fleet.follow.warnings import Away, warnings
 from fleet.follow.whom import whose
+from fleet.nodes_file import NodesFile
 from fleet.operation import Operation
 from fleet.store import Store
 from fleet.survey import survey
@@ -44,19 +45,21 @@ CLOUD_AGAIN_S: Final = 10.0  # between two tries of a turn that did not come abo
 
 
 class Follower:
-    """Keeps the nodes of `farm` where the policy wants them. `reread` returns the policy's file as it is now.
+    """Keeps the policy's nodes of the `whole` farm where it wants them. `reread` returns its file as it is now.
 
     A `dry` one asks no node and writes nothing: it says in its log what it would do if it were the only one.
     """
 
     def __init__(
-        self, read: Read, farm: Farm, store: Store, reread: Callable[[], Read], name: str, *, dry: bool = False
+        self, read: Read, whole: Farm, store: Store, reread: Callable[[], Read], name: str, *, dry: bool = False
     ) -> None:
         self.shown = Shown()
         self._dry = dry
         self._read = read
         self._reread = reread
-        self._farm = farm
+        self._whole = whole
+        self._nodes_file = NodesFile(whole.nodes_file, whole.places) if whole.nodes_file else None
+        farm = farm_of(read, whole, name)
         self._name = name
         self._clock = steady_clock()
         self._record = Record(store)
@@ -84,10 +87,31 @@ class Follower:
             group.create_task(self._look())
             group.create_task(self._turns(group))
 
+    def _renew(self) -> None:
+        """Takes over a changed file of nodes; one that is wrong, or that the policy does not fit, changes nothing."""
+        try:
+            places = self._nodes_file.changed() if self._nodes_file else None
+            if places is None:
+                return
+            whole = self._whole._replace(places=places)
+            farm = farm_of(self._read, whole, self._name)
+        except HltmodeError as error:
+            log.error("nodes not taken over, those of before stay: %s", error)
+            return
+        before, self._whole = self._carrier.farm.places, whole
+        added, gone = len(farm.places.keys() - before.keys()), before.keys() - farm.places.keys()
+        self._carrier.farm = farm
+        kept = ", ".join(sorted(gone & self._carrier.view.keys())[:5]) or "none"
+        words = f"{added} added, {len(gone)} gone, {len(farm.places)} nodes; looked after until they are back: {kept}"
+        log.info("nodes read again: %s", words)
+        self._noted("reloaded", f"nodes: {words}")
+        self._look_now.set()
+
     def reload(self) -> None:
         """Takes a changed policy over; a file that is wrong changes nothing."""
         try:
             read = self._reread()
+            farm_of(read, self._whole, self._name)
         except HltmodeError as error:
             log.error("policy not taken over: %s", error)
             return
@@ -135,11 +159,12 @@ class Follower:
             await asyncio.sleep(max(0.0, source.every_s - (time.monotonic() - began_s)))
 
     async def _look(self) -> None:
-        async with connected(self._farm.token, self._farm.trust) as client:
+        async with connected(self._whole.token, self._whole.trust) as client:
             while True:
                 self._look_now.clear()
-                places = self._farm.places
+                places = self._carrier.view
                 self._carrier.looks = await survey(client, places, places, lambda _n: None)
+                self._carrier.part()
                 self._looked_s = time.time()
                 try:
                     async with asyncio.timeout(self._read.file.look_every_s):
@@ -151,6 +176,7 @@ class Follower:
         noted = False
         while True:
             noted = noted or self._noted("started", self._name)
+            self._renew()
             try:
                 if not self._dry:
                     self._carrier.run_all(group, self._ended)

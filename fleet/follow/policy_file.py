@@ -13,7 +13,10 @@ from contract.beam import WHOLE_FARM_WANTED, BeamMode, beam_mode
 from contract.config import NotNegative, Port, Positive, nearest, read_table
 from contract.errors import ConfigError
 from contract.modes import Wanted
+from fleet.farm import Farm
 from fleet.follow.policy import Policy, Rule, Want
+from fleet.hosts import expand, place_of
+from fleet.node_sets import BadHosts
 from fleet.rollout import USUAL, BadRamp, Ramp, stage_sizes
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -169,6 +172,15 @@ def check_farm(read: Read, nodes: int, where: str) -> None:
                 f"{where}: rule[{number}].keep: {rule.keep} of {nodes} nodes are kept, so it never sends any; "
                 f"write less than {nodes}"
             )
+
+
+def farm_of(read: Read, whole: Farm, where: str) -> Farm:
+    """Returns the farm with the policy's nodes only. Raises BadHosts, ConfigError when that does not fit."""
+    if not read.file.hosts and not whole.places:
+        raise BadHosts(f"{where}: hosts: no node is named; write them there or give --nodes")
+    names = expand(read.file.hosts, whole.places) if read.file.hosts else list(whole.places)
+    check_farm(read, len(names), where)
+    return whole._replace(places={name: place_of(name, whole.places) for name in names})
 
 
 def _rules(written: Iterable[WrittenRule], where: str) -> tuple[Rule, ...]:

@@ -154,7 +154,7 @@ def test_a_follower_that_starts_on_a_full_disk_goes_on_trying_and_says_so(
     path = tmp_path / "policy.toml"
     path.write_text(POLICY.format(beam=tmp_path / "beam"))
     read: Read = load(path)
-    follower = Follower(read, Farm(store.path, {}, ""), store, lambda: read, "policy.toml")
+    follower = Follower(read, Farm(store.path, {"fu-1": Place("127.0.0.1:1")}, ""), store, lambda: read, "policy.toml")
     store.connection.execute(FULL)
 
     async def run() -> None:

@@ -1,8 +1,9 @@
 """How long each panel of each dashboard takes for a farm of 1500 nodes, and the rules.
 
-`python -m benchmarks.panel_load`. A real Prometheus scrapes what 75 collectors export, every second so that ten minutes
-give as many points as two and a half hours of a farm; a real OpenSearch holds the box documents of an hour and 100,000
-switchovers. Then each panel is asked as Grafana would, some times over.
+`python -m benchmarks.panel_load`. A real Prometheus scrapes what 75 collectors export, every second, so that rules look
+back on as many points as in a real farm. Then the series that panels ask for get a past as long as each dashboard opens
+with, in blocks, at the interval of real scrapes; a real OpenSearch holds the box documents of an hour and 100,000
+switchovers of a month. Then each panel is asked over that time as Grafana would, some times over.
 """
 
 from __future__ import annotations
@@ -19,20 +20,24 @@ import click
 import yaml
 from rich.console import Console
 
+from benchmarks import backfill
 from benchmarks.asking import client_of, prepare
 from benchmarks.box_documents import HOSTS, INTERVAL_S
 from benchmarks.farm_page import APPLIANCES
 from benchmarks.figures import Figure, finish, new_console
 from benchmarks.history_at_scale import box_lines, fill, settle, switchover_lines
 from benchmarks.processes import Program, module
+from contract.beam import BeamMode
 from dashboards.boards.datasources import Flavour
 from dashboards.boards.files import files as board_files
 from dashboards.names import Uid
 from dashboards.rules.files import files as rule_files
 from dashboards.rules.recording import JOB
+from tests.grafana.living_farm import beam_page
 from tests.grafana.panels import Sources, chosen, frames, panels
-from tests.grafana.variables import Window
+from tests.grafana.variables import Window, seconds
 from tests.ports import free_port
+from tests.servers.listener import Listener
 from tests.servers.prometheus import PrometheusServer
 from tests.servers.releases import OPENSEARCH_3
 from tests.servers.server import IndexServer
@@ -44,7 +49,6 @@ HEAP_MB: Final = 1024
 BOXES: Final = int(HOSTS * 3600 / INTERVAL_S)
 SWITCHOVERS: Final = 100_000
 SAY_EVERY_S: Final = 30.0
-DAY_S: Final = 86_400.0
 
 
 class Timed(NamedTuple):
@@ -72,7 +76,8 @@ def run(console: Console, root: Path, lives_s: float) -> Iterator[Figure]:
     port = free_port()
     with (
         Program(module("benchmarks.farm_page", port), root / "page.log"),
-        PrometheusServer(lay_out(root / "prometheus", port), root / "prometheus") as prometheus,
+        Listener(beam_page(BeamMode.RAMP_DOWN)) as beam,
+        PrometheusServer(lay_out(root / "prometheus", port, beam.port), root / "prometheus") as prometheus,
         IndexServer(OPENSEARCH_3, heap_mb=HEAP_MB) as server,
     ):
         began_s = time.time()
@@ -86,10 +91,11 @@ def run(console: Console, root: Path, lives_s: float) -> Iterator[Figure]:
             console.print(f"scraped for {lives_s - left_s:.0f} of {lives_s:.0f} s", style="dim")
             time.sleep(min(SAY_EVERY_S, left_s))
         yield from of_rules(prometheus)
-        yield from of_panels(list(timed(console, Sources(prometheus, server), began_s)))
+        yield with_past(console, prometheus, began_s)
+        yield from of_panels(list(timed(console, Sources(prometheus, server))))
 
 
-def lay_out(folder: Path, port: int) -> str:
+def lay_out(folder: Path, port: int, beam_port: int) -> str:
     """Puts the shipped rules in `folder` and returns the configuration that scrapes the page."""
     folder.mkdir(parents=True)
     for name, content in rule_files().items():
@@ -98,16 +104,44 @@ def lay_out(folder: Path, port: int) -> str:
     labels = [{"host": name, "appliance": name, "__metrics_path__": f"/metrics/{name}"} for name in names]
     targets = [{"targets": [f"127.0.0.1:{port}"], "labels": each} for each in labels]
     scrape = {"job_name": JOB, "honor_labels": True, "scrape_interval": "1s", "static_configs": targets}
-    return yaml.safe_dump({"rule_files": list(rule_files()), "scrape_configs": [scrape]})
+    beam = {"job_name": "beam", "scrape_interval": "1s", "static_configs": [{"targets": [f"127.0.0.1:{beam_port}"]}]}
+    return yaml.safe_dump({"rule_files": list(rule_files()), "scrape_configs": [scrape, beam]})
 
 
-def timed(console: Console, sources: Sources, began_s: float) -> Iterator[Timed]:
+def with_past(console: Console, prometheus: PrometheusServer, began_s: float) -> Figure:
+    """Gives the series that panels ask for their past, and has Prometheus begin anew with it."""
+    asked = (backfill.asked_for(prometheus, board_of(uid), values_of(uid), opens_with(uid)) for uid in Uid)
+    series = backfill.longest(past for each in asked for past in each)
+    console.print(f"{len(series):,} series get a past", style="dim")
+    prometheus.stop()
+    samples = backfill.put(series, prometheus.folder, began_s - backfill.SCRAPED_EVERY_S)
+    prometheus.start()
+    spans = ", ".join(f"{uid.value.removeprefix('hltmode-')} {board_of(uid)['time']['from']}" for uid in Uid)
+    detail = f"of {len(series):,} series that panels ask for, every {backfill.SCRAPED_EVERY_S} s: {spans}"
+    return Figure("samples in the past that panels look at", None, float(samples), "", detail)
+
+
+def board_of(uid: Uid) -> Mapping[str, Any]:
+    """Returns a dashboard."""
+    board: Mapping[str, Any] = json.loads(board_files()[f"{Flavour.OPENSEARCH.folder}/{uid.value}.json"])
+    return board
+
+
+def values_of(uid: Uid) -> Mapping[str, Any]:
+    """Returns what is chosen when a dashboard opens; of the node's, one."""
+    return chosen(board_of(uid), **({"host": ["fu-c2f01-01-01"]} if uid is Uid.NODE else {}))
+
+
+def opens_with(uid: Uid) -> Window:
+    """Returns the time that a dashboard opens with."""
+    now_s = time.time()
+    return Window(now_s - seconds(board_of(uid)["time"]["from"].removeprefix("now-")), now_s, POINTS)
+
+
+def timed(console: Console, sources: Sources) -> Iterator[Timed]:
     """Yields how long each panel takes."""
     for uid in Uid:
-        board = json.loads(board_files()[f"{Flavour.OPENSEARCH.folder}/{uid.value}.json"])
-        values = chosen(board, **({"host": ["fu-c2f01-01-01"]} if uid is Uid.NODE else {}))
-        now_s = time.time()
-        window = Window(now_s - (7 * DAY_S if uid is Uid.SWITCHOVERS else now_s - began_s), now_s, POINTS)
+        board, values, window = board_of(uid), values_of(uid), opens_with(uid)
         console.print(f"{uid.value}", style="dim")
         for panel in panels(board):
             yield Timed(uid.value, panel["title"], kind_of(panel), median_s(sources, panel, values, window))

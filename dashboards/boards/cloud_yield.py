@@ -8,12 +8,11 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 from contract.beam import FREE_FOR_CLOUD
 from contract.journal import PHASES
-from contract.metric_names import CORES, VMS
-from contract.modes import Mode, Vms
+from contract.modes import Mode
 from dashboards.boards.board import Board, index, prometheus
 from dashboards.boards.datasources import Flavour
-from dashboards.boards.index_queries import SWITCHOVERS, ask, by, over_time, total
-from dashboards.boards.looks import BLUE, GREEN, GREY, ORANGE, RED, present
+from dashboards.boards.index_queries import SWITCHOVERS, ask, over_time, total
+from dashboards.boards.looks import BLUE, GREEN, GREY, MODE_COLOURS, ORANGE, RED, present
 from dashboards.boards.panels import (
     CORE_HOURS,
     SECONDS,
@@ -29,12 +28,14 @@ from dashboards.boards.panels import (
 from dashboards.boards.panels import CORES as CORES_UNIT
 from dashboards.boards.prometheus_queries import now, rows, series
 from dashboards.names import Uid
-from dashboards.rules.recording import GAP_BEGAN, MODE_CORES, NODE, STATE_CORES, beam
+from dashboards.rules.recording import GAP_BEGAN, IDLE_CORES, MODE_CORES, OVERDUE_CORES, STATE_CORES, beam
 
 DAY: Final = "1d"
 GIVEN: Final = f'{STATE_CORES}{{state="cloud"}}'
 SWITCHING: Final = f'sum({MODE_CORES}{{mode=~"{Mode.ACTIVATING_CLOUD.value}|{Mode.DEACTIVATING_CLOUD.value}"}})'
-IDLE: Final = f'sum({CORES}{{state="cloud"}} unless on {NODE} ({VMS}{{state="{Vms.UP.value}"}} == 1))'
+SWITCHING_COLOURS: Final = {
+    mode.value: MODE_COLOURS[mode.value] for mode in (Mode.ACTIVATING_CLOUD, Mode.DEACTIVATING_CLOUD)
+}
 EACH_GAP: Final = f'count_values("gap", {GAP_BEGAN} * 1000) * on () group_left () {GIVEN}'
 
 
@@ -48,8 +49,9 @@ def cloud_yield(flavour: Flavour) -> Dashboard:
         "In the chosen time", 4,
         (6, "Given to the cloud", "Core hours that belonged to the cloud.",
          stat([now(core_hours(GIVEN, "$__range"), "given")], CORE_HOURS, steps=((None, GREEN),))),
-        (6, "Given and idle", "Core hours of nodes in the cloud whose virtual machines were not up.",
-         stat([now(f"{core_hours(IDLE, '$__range')} or vector(0)", "idle")], CORE_HOURS, steps=((None, ORANGE),))),
+        (6, "Given and idle", "Core hours of nodes in the cloud that told that their virtual machines were not up.",
+         stat([now(f"{core_hours(IDLE_CORES, '$__range')} or vector(0)", "idle")], CORE_HOURS,
+              steps=((None, ORANGE),))),
         (6, "Lost to switching", "Core hours of nodes on their way: neither the trigger nor the cloud had them.",
          stat([now(core_hours(SWITCHING, "$__range"), "lost")], CORE_HOURS, steps=((None, RED),))),
         (6, "Share of the farm", "Mean share of all cores that belonged to the cloud.",
@@ -83,9 +85,10 @@ def cloud_yield(flavour: Flavour) -> Dashboard:
         (12, "Time in each phase", "Seconds that nodes spent in each phase, all switches of a day together.",
          lines([ask(flavour, SWITCHOVERS, [total(f"phases.{phase}", number) for number, phase in enumerate(PHASES, 11)],
                     [over_time(DAY)])], SECONDS, stacked=True, bars=True)),
-        (12, "Time lost to stuck switches", "Seconds that switches took that were beyond their limit, by day.",
-         lines([ask(flavour, f"{SWITCHOVERS} AND was_stuck:true", [total("duration_s")], [by("to"), over_time(DAY)])],
-               SECONDS, stacked=True, bars=True)),
+        (12, "Lost to slow switches",
+         "Core hours of each day (UTC) of nodes beyond their own limit for a switch: only what is beyond it.",
+         at_least(lines([series(f"sum_over_time({OVERDUE_CORES}[{DAY}:1m] offset -{DAY}) / 60", "{{mode}}")],
+                        CORE_HOURS, colours=SWITCHING_COLOURS, stacked=True, bars=True), DAY)),
     )  # fmt: skip
     return board.build()
 

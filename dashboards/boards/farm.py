@@ -89,7 +89,7 @@ def farm(flavour: Flavour) -> Dashboard:
          ])),
         (6, "Alerts", "What fires right now, for the farm as a whole too.",
          table([rows('ALERTS{alertstate="firing",alertname=~"Hltmode.+",appliance=~"$appliance|"}')], [
-             Column("alertname", "alert", link=RUNBOOKS), Column("appliance", "appliance"),
+             Column("alertname", "alert", link=f"{RUNBOOKS}#${{__value.raw}}"), Column("appliance", "appliance"),
              Column("host", "node", link=NODE_LINK), Column("severity", "severity"),
          ])),
         runbook="HltmodeStuckActivating",

@@ -7,17 +7,19 @@ from typing import Final
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from contract.metric_names import (
+    CLOCK,
     CLOCK_STEPS,
     DROPPED_TOTAL,
-    INTERVAL,
     LAST_SUCCESS,
     LATENESS,
     LOG_BYTES,
     LOG_UP,
     MADE_TOTAL,
     SINK_BACKLOG,
+    SINK_DEAD,
     SINK_DEAD_LETTERS,
     SINK_DELIVERED,
+    SINK_DROPPED,
     SINK_FAILURES,
     SINK_OLDEST,
     SINK_REQUEST,
@@ -30,14 +32,14 @@ from dashboards.boards.looks import BLUE, GREEN, ORANGE, RED, yes_or_no
 from dashboards.boards.panels import BYTES, COUNT, PER_SECOND, SECONDS, Column, lines, stat, table
 from dashboards.boards.prometheus_queries import APPLIANCES, now, rows, series
 from dashboards.names import Uid
-from dashboards.rules.recording import JOB, MODE_CODE
+from dashboards.rules.recording import EXPECTED_DOCUMENTS, JOB
 
 UP: Final = f'up{{job="{JOB}",{APPLIANCES}}}'
 RATE: Final = "$__rate_interval"
 GOOD: Final = ((None, GREEN), (1.0, RED))
 REQUESTS: Final = f"sum by (sink, le) (rate({SINK_REQUEST}_bucket{{{APPLIANCES}}}[{RATE}]))"
 FAILURES: Final = f"sum by (sink, reason) (increase({SINK_FAILURES}{{{APPLIANCES}}}[{RATE}]))"
-EXPECTED: Final = f"count({MODE_CODE}{{{APPLIANCES}}}) / scalar(max({INTERVAL}))"
+EXPECTED: Final = f"sum({EXPECTED_DOCUMENTS}{{{APPLIANCES}}})"
 
 
 def telemetry(flavour: Flavour) -> Dashboard:
@@ -51,8 +53,8 @@ def telemetry(flavour: Flavour) -> Dashboard:
         (4, "Agents up", "Collectors that answer Prometheus.", stat([now(f"sum({UP})", "up")], COUNT)),
         (4, "Agents down", "Collectors that don't.",
          stat([now(f"count({UP} == 0) or vector(0)", "down")], COUNT, steps=GOOD)),
-        (4, "Latest sample", "Age of the newest sample of the agent that is furthest behind.",
-         stat([now(f"max(time() - {LAST_SUCCESS}{{{APPLIANCES}}})", "age")], SECONDS,
+        (4, "Latest sample", "Age of the newest sample of the agent that is furthest behind, by its own clock.",
+         stat([now(f"max({CLOCK}{{{APPLIANCES}}} - {LAST_SUCCESS})", "age")], SECONDS,
               steps=((None, GREEN), (15.0, ORANGE), (60.0, RED)))),
         (4, "Sinks down", "Sinks that take no documents right now.",
          stat([now(f"count({SINK_UP}{{{APPLIANCES}}} == 0) or vector(0)", "down")], COUNT, steps=GOOD)),
@@ -64,7 +66,7 @@ def telemetry(flavour: Flavour) -> Dashboard:
     )  # fmt: skip
     board.row(
         "Documents", 8,
-        (12, "Documents a second", "Box documents made, beside what as many nodes at that rate must make.",
+        (12, "Documents a second", "Box documents made, beside what these nodes must make in their own intervals.",
          lines([
              series(f'sum(rate({MADE_TOTAL}{{{APPLIANCES},kind="box"}}[{RATE}]))', "made"),
              series(EXPECTED, "expected", ref="B"),
@@ -97,9 +99,14 @@ def telemetry(flavour: Flavour) -> Dashboard:
         "Trouble", 8,
         (12, "Requests that failed", "By reason; they are sent again.",
          lines([series(FAILURES, "{{sink}} {{reason}}")], COUNT, bars=True)),
-        (12, "Documents dropped", "By reason: age is the log's own keeping time; others are losses.",
-         lines([series(f"sum by (reason) (increase({DROPPED_TOTAL}{{{APPLIANCES}}}[{RATE}]))", "{{reason}}")], COUNT,
-               bars=True)),
+        (12, "Documents dropped or refused",
+         "What logs dropped, by reason (age and bytes make room); what of it a sink had yet to get; what it refused.",
+         lines([
+             series(f"sum by (reason) (increase({DROPPED_TOTAL}{{{APPLIANCES}}}[{RATE}]))", "log: {{reason}}"),
+             series(f"sum by (sink) (increase({SINK_DROPPED}{{{APPLIANCES}}}[{RATE}]))", "before {{sink}} had it",
+                    ref="B"),
+             series(f"sum by (sink) (increase({SINK_DEAD}{{{APPLIANCES}}}[{RATE}]))", "refused by {{sink}}", ref="C"),
+         ], COUNT, bars=True)),
     )  # fmt: skip
     board.row(
         "Agents", 10,

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from contract.beam import FREE_FOR_CLOUD, BeamMode
-from contract.metric_names import BEAM_MODE, CORES, MODE, MODE_SINCE, MODE_TIMEOUT
-from contract.modes import MODES, Mode
+from contract.metric_names import BEAM_MODE, CORES, INTERVAL, MODE, MODE_SINCE, MODE_TIMEOUT, VMS
+from contract.modes import MODES, Mode, Vms
 
 JOB: Final = "hltmode"
 FOLLOW_JOB: Final = "hltmode-follow"
@@ -20,6 +20,9 @@ MODE_CODE: Final = "host:hltd_mode:code"
 APPLIANCE_CORES: Final = "appliance_state:hltd_cores:sum"
 STATE_CORES: Final = "state:hltd_cores:sum"
 MODE_CORES: Final = "mode:hltd_cores:sum"
+IDLE_CORES: Final = "farm:hltd_cores_idle:sum"
+OVERDUE_CORES: Final = "mode:hltd_cores_overdue:sum"
+EXPECTED_DOCUMENTS: Final = "appliance:hltmode_documents_expected:rate"
 GAP_BEGAN: Final = "farm:hltd_beam_gap_began:timestamp_seconds"
 APPLIANCE_UP: Final = "appliance:hltd_up:count"
 OVERDUE: Final = "host:hltd_mode:overdue_seconds"
@@ -72,6 +75,18 @@ BY_THEMSELVES: Final = (
     Recording(APPLIANCE_CORES, f"sum by (appliance, state) ({CORES})"),
     Recording(STATE_CORES, f"sum by (state) ({CORES})"),
     Recording(MODE_CORES, f"sum by (mode) (sum by {NODE} ({CORES}) * on {NODE} group_right () ({MODE} == 1))"),
+    # Of nodes whose virtual machines are known not to be up; nothing is known of those of unmodified hltd.
+    Recording(
+        IDLE_CORES, f'sum({CORES}{{state="cloud"}} and on {NODE} max by {NODE} ({VMS}{{state="{Vms.UP.value}"}}) == 0)'
+    ),
+    # All cores of nodes that are beyond the limit of their mode, for as long as they are.
+    Recording(OVERDUE_CORES, f"sum by (mode) (sum by {NODE} ({CORES}) * on {NODE} group_right () ({OVERDUE} ^ 0))"),
+    # Each collector makes a document of each of its nodes in its own interval.
+    Recording(
+        EXPECTED_DOCUMENTS,
+        f'sum by (appliance) (count by (appliance, job, instance) ({MODE}{{mode="{Mode.HLT.value}"}})'
+        f" / on (job, instance) group_left () max by (job, instance) ({INTERVAL}))",
+    ),
     # When the beam began to leave the farm free, five minutes late: a shorter gap is none. Only there during the gap.
     Recording(
         GAP_BEGAN,

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+import msgspec
 import yaml
 
 from contract.beam import BeamMode
@@ -42,6 +43,17 @@ SWITCHES_A_DAY: Final = 20
 LIMIT_S: Final = 8.0
 SCRAPE_S: Final = 1.0
 DAY_S: Final = 86_400.0
+TROUBLED: Final = "fu-c2f99-01-01"
+LOST: Final = "fu-c2f99-01-02"
+NOWHERE: Final = "nowhere"
+KEEPS_S: Final = 15.0
+STEPS_AFTER_S: Final = 20.0
+STEPS_BY_S: Final = 3.0
+STEPS: Final = """\
+import time
+real = time.time
+time.time = lambda: real() + ({by_s} if real() > {at_s} else 0.0)
+"""
 PEOPLE: Final = (("run-coordinator", "fill ended"), ("cloud-policy", "RAMP DOWN for 10 minutes"), ("shift", "test"))
 SPEEDS: Final = {
     "collector": {"interval_s": 1.0},
@@ -94,7 +106,7 @@ class LivingFarm:
     def _plan_agents(self) -> None:
         for appliance in sorted({node.appliance for node in self.many.nodes}):
             self._ports[appliance] = (appliance, free_port())
-        for host in ("fu-c2f99-01-01", "fu-c2f99-01-02"):
+        for host in (TROUBLED, LOST):
             self._ports[host] = ("bu-c2f99", free_port())
 
     def __enter__(self) -> Self:
@@ -122,8 +134,9 @@ class LivingFarm:
 
     def _start_agent(self, host: str, appliance: str, port: int) -> None:
         of_appliance = host == appliance
+        keeps = {"keep_days": KEEPS_S / DAY_S} if host == TROUBLED else {}
         overlay: dict[str, Mapping[str, Any]] = {
-            "collector": SPEEDS["collector"] | {"role": "appliance" if of_appliance else "node"},
+            "collector": SPEEDS["collector"] | {"role": "appliance" if of_appliance else "node"} | keeps,
             "switch": SPEEDS["switch"],
             "node": {"subsystem": SUBSYSTEM},
         }
@@ -139,10 +152,29 @@ class LivingFarm:
                 )
         if not of_appliance:
             give_past(laid, self.began_s)
+        environment = trouble(laid, self.began_s) if host == TROUBLED else {}
         log = self.root / f"{host}.log"
-        agent = Daemon(host, ["collector", "run", "--config", str(laid.config)], log)
+        agent = Daemon(host, ["collector", "run", "--config", str(laid.config)], log, environment)
         self.agents[host] = agent
         self._exits.callback(agent.end)
+
+
+def trouble(laid: NodeFiles, now_s: float) -> dict[str, str]:
+    """Gives an agent every trouble that panels show, and returns the environment that it needs for one of them.
+
+    A sink whose server does not answer; a log that keeps boxes too short for it; a switch that no index takes; and a
+    clock that is set.
+    """
+    with laid.config.open("a") as file:
+        file.write(f'[[sink]]\nkind = "opensearch"\nname = "{NOWHERE}"\nhosts = ["http://127.0.0.1:{free_port()}"]\n')
+    journal = Journal(laid.paths.journal)
+    last = next(past(random.Random(1), now_s))
+    journal.append([msgspec.structs.replace(last, seq=journal.last_seq + 1, id="beyond-float", duration_s=1e39)])
+    journal.close()
+    folder = laid.config.parent / "clock"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(STEPS.format(at_s=now_s + STEPS_AFTER_S, by_s=STEPS_BY_S))
+    return {"PYTHONPATH": str(folder)}
 
 
 def give_past(laid: NodeFiles, now_s: float) -> None:

@@ -23,7 +23,7 @@ from dashboards.boards.files import files as board_files
 from dashboards.names import Uid
 from simulator.many_nodes import Fault
 from tests.grafana.drawing import draw
-from tests.grafana.living_farm import PATTERN, SCRAPE_S, LivingFarm
+from tests.grafana.living_farm import LOST, PATTERN, SCRAPE_S, LivingFarm
 from tests.grafana.panels import Sources, chosen, frames, looked_at
 from tests.grafana.variables import Window
 from tests.integration.shipping import prepare
@@ -60,7 +60,7 @@ def live(farm: LivingFarm, seconds: float) -> None:
     lost = False
     while (lived_s := time.time() - farm.began_s) < seconds:
         if not lost and lived_s > seconds / 2:
-            farm.lose("fu-c2f99-01-02")
+            farm.lose(LOST)
             lost = True
         click.echo(f"the farm has lived {lived_s:.0f} of {seconds:.0f} s")
         time.sleep(min(SAY_EVERY_S, max(0.1, seconds - lived_s)))

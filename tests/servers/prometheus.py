@@ -206,9 +206,9 @@ class AlertmanagerServer(Server):
         self.ask("/api/v2/alerts", body=list(alerts))
 
 
-def promtool(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def promtool(*arguments: str, folder: Path, within_s: float = 120.0) -> subprocess.CompletedProcess[str]:
     """Runs promtool in `folder` and returns what came of it."""
-    return _tool(PROMTOOL, arguments, folder)
+    return _tool(PROMTOOL, arguments, folder, within_s)
 
 
 def amtool(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -216,7 +216,9 @@ def amtool(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return _tool(AMTOOL, arguments, folder)
 
 
-def _tool(name: str, arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def _tool(
+    name: str, arguments: Sequence[str], folder: Path, within_s: float = 120.0
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [program(name), *arguments],
         cwd=folder,
@@ -224,5 +226,5 @@ def _tool(name: str, arguments: Sequence[str], folder: Path) -> subprocess.Compl
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=120,
+        timeout=within_s,
     )

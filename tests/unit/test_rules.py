@@ -58,4 +58,7 @@ def test_an_alert_tells_where_how_bad_and_what_to_do(alert: Alert) -> None:
 def test_names_are_unique_and_each_runbook_has_its_alert() -> None:
     names = [alert.name for alert in ALERTS]
     assert len(set(names)) == len(names)
-    assert re.findall(r"^## (\w+)$", RUNBOOKS.read_text(), re.MULTILINE) == names
+    text = RUNBOOKS.read_text()
+    assert re.findall(r"^## (\w+)$", text, re.MULTILINE) == names
+    # the dashboards' table of alerts links to the name as it is written
+    assert re.findall(r'^<a id="(\w+)"></a>$', text, re.MULTILINE) == names

@@ -36,12 +36,12 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         if self.sink is None:
             yield Logs(self.logs)
             return
-        # 30 MiB of clients that a log doesn't need
+        # HTTP and TLS, which a log doesn't need
+        from collector.history.asking import Asking  # noqa: PLC0415
         from collector.history.index import Index  # noqa: PLC0415
-        from collector.index.clients import connect  # noqa: PLC0415
 
-        with closing(connect(self.sink)) as client:
-            yield Index(client)
+        with closing(Asking(self.sink)) as asking:
+            yield Index(asking)
 
 
 def which_place(command: Decorated) -> Decorated:

@@ -1,12 +1,14 @@
 """What an index server is asked for a wish. Pure.
 
 A query may find too much, never too little: `collector.history.questions` picks from what came, so that log and index
-give the same answer. Patterns with `[` are left to it, times are asked for to the millisecond that an index keeps.
+give the same answer. A `[...]` of a pattern is any letter to the server, times are asked for to the millisecond that
+an index keeps.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -15,9 +17,12 @@ from contract.modes import Mode
 from contract.times import iso
 
 Query = dict[str, Any]
+Place = tuple[Any, ...]  # what the server sorts by, of one document
 
 PAGE: Final = 10_000  # index.max_result_window, unless a site has changed it
 MARGIN: Final = 200  # more than a limit, for what the server finds and a wish doesn't want
+
+BRACKET: Final = re.compile(r"\[!?+\]?+[^\]]*+\]")  # as fnmatch takes it: one letter; a `[` without end is itself
 
 PASSING: Final = (Mode.ACTIVATING_CLOUD, Mode.DEACTIVATING_CLOUD)
 
@@ -55,25 +60,39 @@ def order_field(wish: Wish) -> str:
     return f"phases.{wish.phase}" if wish.phase else "duration_s"
 
 
-def page(query: Query, field: str, *, size: int, after: Sequence[object] | None = None) -> Query:
+def page(query: Query, field: str, *, size: int, after: Place = ()) -> Query:
     """Returns a search for `size` documents, those with the most in `field` first, from the place `after` on."""
     kind = "date" if field == "started" else "float"
+    keys = [
+        {field: {"order": "desc", "unmapped_type": kind}},
+        {"host": {"order": "asc", "unmapped_type": "keyword"}},
+        {"switch_id": {"order": "asc", "unmapped_type": "keyword"}},
+    ]
     body: Query = {
         "size": size,
         "track_total_hits": False,
         "query": query,
-        # Host and id make a total order, so that no page repeats or skips what has the same moment.
-        "sort": [
-            {field: {"order": "desc", "unmapped_type": kind}},
-            {"host": {"order": "asc", "unmapped_type": "keyword"}},
-            {"switch_id": {"order": "asc", "unmapped_type": "keyword"}},
-        ],
+        "sort": keys[: len(after) or 1],
     }
     return body | ({"search_after": list(after)} if after else {})
 
 
+def next_place(sorts: Sequence[Place]) -> Place:
+    """Returns the place from which to go on after a page of documents in those places.
+
+    Sorting by one field alone takes a server half the time. Of documents that are equal in it some may have come and
+    others not, so one goes back to before them, and some come twice. Host and id make a total order, which is asked for
+    when a whole page is equal.
+    """
+    last = sorts[-1]
+    if len(last) > 1:
+        return last
+    before = next((place for place in reversed(sorts) if place != last), None)
+    return before if before is not None else (*last, "", "")
+
+
 def page_size(wish: Wish) -> int:
-    """Returns how many documents to ask for at once."""
+    """Returns how many documents to ask for at first; whoever needs more takes PAGE."""
     return min(PAGE, wish.at_most + MARGIN) if wish.at_most else PAGE
 
 
@@ -99,9 +118,9 @@ def _range(wish: Wish) -> list[Query]:
 
 def _any_of(field: str, patterns: Sequence[str]) -> list[Query]:
     """Returns a filter for names that fit one of `patterns`, none if the server can't tell."""
-    if not patterns or any("[" in pattern or not pattern.strip("*") for pattern in patterns):
+    if not patterns or not all(pattern.strip("*") for pattern in patterns):
         return []
-    should = [_like(field, pattern) for pattern in patterns]
+    should = [_like(field, BRACKET.sub("?", pattern)) for pattern in patterns]
     return [{"bool": {"should": should, "minimum_should_match": 1}}]
 
 

@@ -60,15 +60,19 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 def select(found: Iterable[Switchover], wish: Wish) -> list[Switchover]:
-    """Returns what `wish` asks for: oldest first and the newest `limit` of them, or the `slowest` first.
+    """Returns what `wish` asks for, in its order."""
+    return arranged((switch for switch in found if matches(switch, wish)), wish)
+
+
+def arranged(wanted: Iterable[Switchover], wish: Wish) -> list[Switchover]:
+    """Returns those that `wish` asks for oldest first and the newest `limit` of them, or the `slowest` first.
 
     What is equal in that comes by node and id, wherever it was found.
     """
-    wanted = sorted((switch for switch in found if matches(switch, wish)), key=lambda each: (each.host, each.switch_id))
     if wish.slowest:
-        return sorted(wanted, key=lambda switch: -rank(switch, wish))[: wish.slowest]
-    wanted.sort(key=lambda switch: rank(switch, wish))
-    return wanted[-wish.limit :] if wish.limit else wanted
+        return sorted(wanted, key=lambda each: (-rank(each, wish), each.host, each.switch_id))[: wish.slowest]
+    ordered = sorted(wanted, key=lambda each: (rank(each, wish), each.host, each.switch_id))
+    return ordered[-wish.limit :] if wish.limit else ordered
 
 
 def rank(switch: Switchover, wish: Wish) -> float:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from collector.history.past import Switchover
+from collector.history.queries import next_place, page, switchover_query
 from collector.history.questions import Wish, percentile, select, summarize
 from collector.options import moment_s
 from contract.modes import Wanted
@@ -82,3 +83,25 @@ def test_a_summary_counts_outcomes_by_side_and_times_only_what_ended_well() -> N
 
 def test_no_switches_make_no_summary() -> None:
     assert summarize([]) == []
+
+
+def test_the_next_page_begins_before_those_that_are_equal_to_the_last() -> None:
+    assert next_place([(9,), (8,), (7,), (7,)]) == (8,)
+
+
+def test_a_page_of_equals_is_gone_through_by_host_and_id() -> None:
+    place = next_place([(7,), (7,)])
+    assert place == (7, "", "")
+    assert [list(key) for key in page({}, "started", size=2, after=place)["sort"]] == [
+        ["started"], ["host"], ["switch_id"],
+    ]  # fmt: skip
+    assert next_place([(7, "fu-1", "r1"), (7, "fu-1", "r2")]) == (7, "fu-1", "r2")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "asked"),
+    [("fu-0[12]", "fu-0?"), ("fu-[!]a]*", "fu-?*"), ("a*[b", "a*[b"), ("a*[]", "a*[]"), ("a*[]]", "a*?")],
+)
+def test_a_server_is_asked_for_any_letter_where_a_pattern_names_some(pattern: str, asked: str) -> None:
+    (among,) = switchover_query(Wish(nodes=(pattern,)))["bool"]["filter"]
+    assert among["bool"]["should"] == [{"wildcard": {"host": {"value": asked}}}]

@@ -130,8 +130,8 @@ def of_order(command: Command) -> Command:
             bad_share=1.0 if share is None else share,
             bad_at_least=2,
         )
-        for text in ramp.stages:  # how they follow each other depends on how many nodes there are
-            stage_sizes(Ramp(stages=(text,)), 1)
+        for stage in ramp.stages:  # how they follow each other depends on how many nodes there are
+            stage_sizes(Ramp(stages=(stage,)), 1)
         order = Order(prefer_idle=more.pop("prefer") == "idle", ramp=ramp, usual=usual_of(text, share), **given)
         return command(*arguments, order=order, **more)
 

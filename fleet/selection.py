@@ -2,8 +2,9 @@
 
 `--count` and `--percent` say how many are to move. Whoever is there already, or on the way, uses up nothing of them,
 and neither does a node that does not answer: what it would do, nobody knows. A share is one of all nodes named.
-Whoever has a way to go is asked before those who are there, and silent ones are asked last: the first stages are to
-show whether it works, and a node that does not answer would hold up the next one until its time is over.
+Whoever has a way to go is asked before those who are there, with a journal before without, and silent ones last: the
+first stages are to show whether it works, and a node that does not answer would hold up the next one until its time is
+over.
 
 `--keep` and `--keep-total` say how many of the nodes named stay in HLT. Only those count that were seen in HLT and
 will stay: one on hold does, a silent one or one that is leaving does not.
@@ -134,8 +135,8 @@ def _cost(candidate: Candidate) -> float:
 def _tells(candidate: Candidate, to: Wanted) -> int:
     """Returns how late a node is asked: a canary that is there tells nothing, a silent one is waited for."""
     if candidate.mode is None:
-        return 2
-    return int(candidate.mode in THERE[to])
+        return 3
+    return 2 if candidate.mode in THERE[to] else int(not candidate.certain)
 
 
 def _most(nodes: int, choice: Choice) -> int | None:

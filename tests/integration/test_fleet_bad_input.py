@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +99,18 @@ def test_what_makes_no_sense_is_said_in_a_line(
     (tmp_path / "nobody").write_text("localhost bu-1 127.0.0.1:1\n")
     monkeypatch.chdir(tmp_path)
     told(fleet(*words, store=tmp_path / "fleet.sqlite"), code, said)
+
+
+@pytest.mark.parametrize(
+    ("to", "more", "stages"), [("cloud", [], [1, 1, 38]), ("hlt", [], [40]), ("cloud", ["--ramp", "100%"], [40])]
+)
+def test_to_the_cloud_it_goes_in_steps_unless_told_otherwise(
+    tmp_path: Path, to: str, more: list[str], stages: list[int]
+) -> None:
+    (tmp_path / "farm").write_text("".join(f"fu-{n} bu-1 127.0.0.1:1\n" for n in range(1, 41)))
+    words = ["plan", to, "fu-[1-40]", "--nodes", str(tmp_path / "farm"), "--json", *more]
+    made = json.loads(fleet(*words, store=tmp_path / "fleet.sqlite").stdout)
+    assert [len(stage["hosts"]) for stage in made["stages"]] == stages
 
 
 @pytest.mark.parametrize("words", [["history"], ["watch", "last"], ["hold", "fu-1", "--reason", "x"]])

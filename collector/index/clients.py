@@ -15,16 +15,18 @@ Retries are the caller's business, so the clients do none; of several hosts each
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from contract.config import Product, Sink
-from contract.errors import Surroundings
+from contract.errors import ConfigError, Surroundings
 from contract.secrets import read_secrets
 
 JSON: Final = "application/json"
@@ -96,8 +98,20 @@ class IndexClient(ABC):
 
 
 def connect(sink: Sink) -> IndexClient:
-    """Returns a client for `sink`; nothing is sent yet. Raises ConfigError when a secret can't be read."""
+    """Returns a client for `sink`; nothing is sent yet. Raises ConfigError when a secret or CA file can't be read."""
+    check_ca_file(sink)
     return _Elasticsearch(sink) if sink.kind is Product.ELASTICSEARCH else _OpenSearch(sink)
+
+
+def check_ca_file(sink: Sink) -> None:
+    """Raises ConfigError when the CA file can't be read: said at once, and not when the server first answers."""
+    if not sink.ca_file:
+        return
+    try:
+        Path(sink.ca_file).read_bytes()
+    except OSError as error:
+        why = f"cannot be read ({error.strerror}); see ca_file of sink {sink.name}"
+        raise ConfigError(f"{sink.ca_file}: {why}") from error
 
 
 def check_product(client: IndexClient) -> None:
@@ -248,6 +262,8 @@ def _without_aiohttp() -> Iterator[None]:
 
 
 def _not_trusted(sink: Sink, error: Exception) -> NotTrusted:
+    if "WRONG_VERSION_NUMBER" in _words(error):
+        return NotTrusted(f"{', '.join(sink.hosts)}: speaks no TLS; write http:// if that is meant")
     return NotTrusted(f"{', '.join(sink.hosts)}: certificate not trusted ({_words(error)}); see ca_file of the sink")
 
 
@@ -256,4 +272,6 @@ def _words(error: Exception) -> str:
     while error.__cause__ is not None and isinstance(error.__cause__, Exception):
         error = error.__cause__
     words = " ".join(str(error).split())
+    if said := re.search(r"\[Errno -?\d+\] ([^()]+?)(?:\)|$)", words):
+        return said[1]
     return words if len(words) <= WORDS_LENGTH else f"... {words[-WORDS_LENGTH:].partition(' ')[2]}"

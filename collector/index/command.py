@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from collector.documents import BOX
-from collector.index.clients import IndexClient, IndexTrouble, connect
+from collector.index.clients import IndexClient, IndexTrouble, check_product, connect
 from collector.index.expire import expired
 from collector.index.findings import Finding
 from collector.index.options import which_servers, which_shape
@@ -155,6 +155,7 @@ def expire(*, sinks: list[Sink], keep_days: int, dry_run: bool) -> None:
     troubles, good = Troubles(), True
     for sink in sinks:
         with troubles.server(sink) as client:
+            check_product(client)
             reply = client.request("GET", f"/{pattern(BOX)}/_settings", params={"filter_path": "*.settings.index.uuid"})
             if reply.status >= 400:
                 click.secho(f"hltmode: {sink.name}: HTTP {reply.status}: {reply.reason}", fg="red", err=True)

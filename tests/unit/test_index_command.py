@@ -217,6 +217,23 @@ def test_expire_deletes_old_days_and_with_dry_run_only_names_them(server: Server
     assert set(server.indices) == {"hltmode-box-cdaq-2999.01.01"}
 
 
+def test_a_ca_file_that_is_not_there_is_named_before_anybody_is_asked() -> None:
+    answer = index("check", *ELASTIC, "--ca-file", "/nowhere/ca.pem")
+    assert "/nowhere/ca.pem: cannot be read (No such file or directory); see ca_file" in str(answer.exception)
+
+
+def test_expire_deletes_nothing_on_a_server_of_another_product(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.indices = {"hltmode-box-cdaq-2020.01.01": {}}
+    request = server.request
+    answers = {"/": Reply(200, {"version": {"number": "9.2.0"}})}
+    monkeypatch.setattr(
+        server, "request", lambda method, path, **rest: answers.get(path) or request(method, path, **rest)
+    )
+    answer = index("expire", *OPEN)
+    assert (answer.exit_code, list(server.indices)) == (5, ["hltmode-box-cdaq-2020.01.01"])
+    assert "not an OpenSearch server" in answer.stderr
+
+
 def test_write_makes_the_folder_of_the_repository(tmp_path: Path) -> None:
     assert index("write", str(tmp_path / "out")).exit_code == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"elasticsearch", "opensearch"}

@@ -46,7 +46,7 @@ PROMISE_S: Final = 0.5
 RUNS: Final = 5
 POINTS: Final = 300
 HEAP_MB: Final = 1024
-BOXES: Final = int(HOSTS * 3600 / INTERVAL_S)
+HOUR_S: Final = 3600.0
 SWITCHOVERS: Final = 100_000
 SAY_EVERY_S: Final = 30.0
 
@@ -62,16 +62,17 @@ class Timed(NamedTuple):
 
 @click.command()
 @click.option("--minutes", type=click.FloatRange(min=0.5), default=10.0, show_default=True)
+@click.option("--boxes-minutes", type=click.FloatRange(1, 60), default=60.0, show_default=True, help="In the index.")
 @click.option("--json", "as_json", is_flag=True)
-def main(minutes: float, *, as_json: bool) -> None:
+def main(minutes: float, boxes_minutes: float, *, as_json: bool) -> None:
     """Scrape, fill and ask; exit code 1 when a promise is broken."""
     console = new_console(as_json=as_json)
     with tempfile.TemporaryDirectory(prefix="hltmode-bench-") as folder:
-        figures = list(run(console, Path(folder), minutes * 60.0))
+        figures = list(run(console, Path(folder), minutes * 60.0, boxes_minutes * 60.0))
     finish(console, figures, as_json=as_json)
 
 
-def run(console: Console, root: Path, lives_s: float) -> Iterator[Figure]:
+def run(console: Console, root: Path, lives_s: float, boxes_s: float = HOUR_S) -> Iterator[Figure]:
     """Yields the figures."""
     port = free_port()
     with (
@@ -83,7 +84,8 @@ def run(console: Console, root: Path, lives_s: float) -> Iterator[Figure]:
         began_s = time.time()
         client = client_of(server)
         prepare(client)
-        fill(console, client, box_lines(BOXES, began_s, 3600.0), BOXES)
+        boxes = int(HOSTS * boxes_s / INTERVAL_S)
+        fill(console, client, box_lines(boxes, began_s, boxes_s), boxes)
         fill(console, client, switchover_lines(SWITCHOVERS, began_s), SWITCHOVERS)
         settle(client)
         client.close()

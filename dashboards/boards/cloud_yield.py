@@ -28,7 +28,7 @@ from dashboards.boards.panels import (
 from dashboards.boards.panels import CORES as CORES_UNIT
 from dashboards.boards.prometheus_queries import now, rows, series
 from dashboards.names import Uid
-from dashboards.rules.recording import GAP_BEGAN, IDLE_CORES, MODE_CORES, OVERDUE_CORES, STATE_CORES, beam
+from dashboards.rules.recording import GAP_CORES, IDLE_CORES, MODE_CORES, OVERDUE_CORES, STATE_CORES, beam
 
 DAY: Final = "1d"
 GIVEN: Final = f'{STATE_CORES}{{state="cloud"}}'
@@ -36,7 +36,6 @@ SWITCHING: Final = f'sum({MODE_CORES}{{mode=~"{Mode.ACTIVATING_CLOUD.value}|{Mod
 SWITCHING_COLOURS: Final = {
     mode.value: MODE_COLOURS[mode.value] for mode in (Mode.ACTIVATING_CLOUD, Mode.DEACTIVATING_CLOUD)
 }
-EACH_GAP: Final = f'count_values("gap", {GAP_BEGAN} * 1000) * on () group_left () {GIVEN}'
 
 
 def cloud_yield(flavour: Flavour) -> Dashboard:
@@ -71,7 +70,7 @@ def cloud_yield(flavour: Flavour) -> Dashboard:
          lines([series(GIVEN, "cloud"), series(SWITCHING, "on the way", ref="B")], CORES_UNIT,
                colours={"cloud": GREEN, "on the way": ORANGE})),
         (10, "Core hours of each gap", "A gap is longer than five minutes and is named after its sixth.",
-         table([rows(core_hours(EACH_GAP, "$__range"))], [
+         table([rows(core_hours(GAP_CORES, "$__range"))], [
              Column("gap", "began", "dateTimeAsIso"), Column("Value", "given", CORE_HOURS),
          ], transform=[as_number("gap")])),
     )  # fmt: skip

@@ -46,6 +46,11 @@ CODES: Final = f"{MODE_CODE}{{{APPLIANCES}}}"
 MODES: Final = f"sum by (mode) ({APPLIANCE_MODES}{{{APPLIANCES}}})"
 IN_HLT: Final = f'sum({APPLIANCE_MODES}{{{APPLIANCES},mode="{Mode.HLT.value}"}})'
 LOST: Final = f"last_over_time({CODES}[1h]) unless on {NODE} {CODES}"
+LAST_HEARD: Final = f"max_over_time(timestamp({CODES})[1h:1m])"
+# A row of each lost node: its last mode as a label, and for how long nothing has been heard of it.
+LOST_ROWS: Final = (
+    f'count_values by (appliance, host) ("code", {LOST}) * on {NODE} group_left () (time() - {LAST_HEARD})'
+)
 OVERDUE_NODES: Final = f"{OVERDUE}{{{APPLIANCES}}}"
 STUCK: Final = (
     f"({OVERDUE_NODES} * on {NODE} group_left (blocker) {BLOCKER}{{{APPLIANCES}}}) or on {NODE} {OVERDUE_NODES}"
@@ -82,10 +87,10 @@ def farm(flavour: Flavour) -> Dashboard:
              Column("mode", "mode", mappings=word_mappings(MODE_COLOURS)), Column("blocker", "waits for"),
              Column("Value", "overdue", SECONDS),
          ])),
-        (6, "Lost nodes", "Heard of within the last hour and no longer, with their last mode.",
-         table([rows(LOST)], [
+        (6, "Lost nodes", "Heard of within the last hour and no longer: their last mode, and for how long.",
+         table([rows(LOST_ROWS)], [
              Column("appliance", "appliance"), Column("host", "node", link=NODE_LINK),
-             Column("Value", "last mode", mappings=mode_mappings()),
+             Column("code", "last mode", mappings=mode_mappings()), Column("Value", "silent for", SECONDS),
          ])),
         (6, "Alerts", "What fires right now, for the farm as a whole too.",
          table([rows('ALERTS{alertstate="firing",alertname=~"Hltmode.+",appliance=~"$appliance|"}')], [

@@ -28,9 +28,12 @@ from dashboards.names import Uid
 from dashboards.rules.recording import MODE_CODE
 
 HOST: Final = "{{host}}"
+HISTORY_LINK: Final = (
+    f"/d/{Uid.SWITCHOVERS.value}?var-host=${{__value.raw}}&${{__url_time_range}}&${{index:queryparam}}"
+)
 SWITCH_COLUMNS: Final = (
     Column("@timestamp", "ended"),
-    Column("host", "node"),
+    Column("host", "node", link=HISTORY_LINK),
     Column("to", "to"),
     Column("outcome", "outcome", mappings=word_mappings(OUTCOME_COLOURS)),
     Column("duration_s", "took", SECONDS),

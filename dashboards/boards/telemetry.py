@@ -20,9 +20,7 @@ from contract.metric_names import (
     SINK_DEAD_LETTERS,
     SINK_DELIVERED,
     SINK_DROPPED,
-    SINK_FAILURES,
     SINK_OLDEST,
-    SINK_REQUEST,
     SINK_UP,
 )
 from dashboards.boards.board import Board, appliances, index, prometheus
@@ -32,13 +30,13 @@ from dashboards.boards.looks import BLUE, GREEN, ORANGE, RED, yes_or_no
 from dashboards.boards.panels import BYTES, COUNT, PER_SECOND, SECONDS, Column, lines, stat, table
 from dashboards.boards.prometheus_queries import APPLIANCES, now, rows, series
 from dashboards.names import Uid
-from dashboards.rules.recording import EXPECTED_DOCUMENTS, JOB
+from dashboards.rules.recording import EXPECTED_DOCUMENTS, FAILURES, JOB, REQUESTS
 
 UP: Final = f'up{{job="{JOB}",{APPLIANCES}}}'
 RATE: Final = "$__rate_interval"
 GOOD: Final = ((None, GREEN), (1.0, RED))
-REQUESTS: Final = f"sum by (sink, le) (rate({SINK_REQUEST}_bucket{{{APPLIANCES}}}[{RATE}]))"
-FAILURES: Final = f"sum by (sink, reason) (increase({SINK_FAILURES}{{{APPLIANCES}}}[{RATE}]))"
+OF_SINKS: Final = f"sum by (sink, le) ({REQUESTS}{{{APPLIANCES}}})"
+FAILED: Final = f"60 * sum by (sink, reason) ({FAILURES}{{{APPLIANCES}}})"
 EXPECTED: Final = f"sum({EXPECTED_DOCUMENTS}{{{APPLIANCES}}})"
 
 
@@ -91,14 +89,14 @@ def telemetry(flavour: Flavour) -> Dashboard:
          lines([series(f"max by (sink) ({SINK_OLDEST}{{{APPLIANCES}}})", "{{sink}}")], SECONDS)),
         (8, "Time of a request", "Median and slowest in a hundred of bulk requests.",
          lines([
-             series(f"histogram_quantile({quantile}, {REQUESTS})", f"{{{{sink}}}} p{quantile * 100:g}", ref=ref)
+             series(f"histogram_quantile({quantile}, {OF_SINKS})", f"{{{{sink}}}} p{quantile * 100:g}", ref=ref)
              for quantile, ref in ((0.5, "A"), (0.99, "B"))
          ], SECONDS)),
     )  # fmt: skip
     board.row(
         "Trouble", 8,
-        (12, "Requests that failed", "By reason; they are sent again.",
-         lines([series(FAILURES, "{{sink}} {{reason}}")], COUNT, bars=True)),
+        (12, "Requests that failed", "How many a minute, by reason; they are sent again.",
+         lines([series(FAILED, "{{sink}} {{reason}}")], COUNT, bars=True)),
         (12, "Documents dropped or refused",
          "What logs dropped, by reason (age and bytes make room); what of it a sink had yet to get; what it refused.",
          lines([

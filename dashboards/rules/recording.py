@@ -6,7 +6,17 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from contract.beam import FREE_FOR_CLOUD, BeamMode
-from contract.metric_names import BEAM_MODE, CORES, INTERVAL, MODE, MODE_SINCE, MODE_TIMEOUT, VMS
+from contract.metric_names import (
+    BEAM_MODE,
+    CORES,
+    INTERVAL,
+    MODE,
+    MODE_SINCE,
+    MODE_TIMEOUT,
+    SINK_FAILURES,
+    SINK_REQUEST,
+    VMS,
+)
 from contract.modes import MODES, Mode, Vms
 
 JOB: Final = "hltmode"
@@ -24,6 +34,9 @@ IDLE_CORES: Final = "farm:hltd_cores_idle:sum"
 OVERDUE_CORES: Final = "mode:hltd_cores_overdue:sum"
 EXPECTED_DOCUMENTS: Final = "appliance:hltmode_documents_expected:rate"
 GAP_BEGAN: Final = "farm:hltd_beam_gap_began:timestamp_seconds"
+GAP_CORES: Final = "gap:hltd_cores_cloud:sum"
+REQUESTS: Final = "appliance_sink_le:hltmode_sink_request_seconds_bucket:rate"
+FAILURES: Final = "appliance_sink_reason:hltmode_sink_failures:rate"
 APPLIANCE_UP: Final = "appliance:hltd_up:count"
 OVERDUE: Final = "host:hltd_mode:overdue_seconds"
 OVERDUE_SHARE: Final = "appliance:hltd_mode:overdue_ratio"
@@ -93,6 +106,13 @@ BY_THEMSELVES: Final = (
         f"(last_over_time({GAP_BEGAN}[5m]) or on () timestamp({beam(FREE_FOR_CLOUD)} == 1))"
         f" and on () min_over_time({beam(FREE_FOR_CLOUD)}[5m:15s]) == 1",
     ),
+    # The label is when the gap began, in milliseconds.
+    Recording(
+        GAP_CORES, f'count_values("gap", {GAP_BEGAN} * 1000) * on () group_left () {STATE_CORES}{{state="cloud"}}'
+    ),
+    # However many collectors an appliance has: one for all its nodes, or one each.
+    Recording(REQUESTS, f"sum by (appliance, sink, le) (rate({SINK_REQUEST}_bucket[2m]))"),
+    Recording(FAILURES, f"sum by (appliance, sink, reason) (rate({SINK_FAILURES}[2m]))"),
     Recording(APPLIANCE_UP, f"sum by (appliance) ({UP})"),
     Recording(AWAY_SHARE, f'sum(1 - {MODE}{{mode="{Mode.HLT.value}"}}) / count({MODE}{{mode="{Mode.HLT.value}"}})'),
 )

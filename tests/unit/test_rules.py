@@ -42,7 +42,7 @@ def exported() -> set[str]:
 def test_every_metric_that_is_asked_for_is_exported_or_recorded() -> None:
     known = exported() | {each.record for each in RECORDINGS} | set(follow_metrics(Shown(beam=BeamMode.RAMP)))
     for expr in [each.expr for each in (*RECORDINGS, *ALERTS)]:
-        assert set(NAME.findall(expr)) <= known, expr
+        assert {name.removesuffix("_bucket") for name in NAME.findall(expr)} <= known, expr
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)

@@ -90,8 +90,8 @@ def node(flavour: Flavour) -> Dashboard:
         "Files and clock", 6,
         (12, "Age of the box file", "A BU drops a filter unit whose box is older than 10 s.",
          lines([series(f"{BOX_AGE}{{{NODES}}}", HOST)], SECONDS)),
-        (12, "Clock ahead", "How far the node's clock is ahead of the collector's, by the box file.",
-         lines([series(f"{CLOCK_SKEW}{{{NODES}}}", HOST)], SECONDS)),
+        (12, "Clock off", "How far the node's clock is ahead of its BU's, by the box file; behind, it is negative.",
+         lines([series(f"{CLOCK_SKEW}{{{NODES}}}", HOST)], SECONDS, least=None)),
     )  # fmt: skip
     board.row(
         "Switches", 10,

@@ -46,7 +46,7 @@ CODES: Final = f"{MODE_CODE}{{{APPLIANCES}}}"
 MODES: Final = f"sum by (mode) ({APPLIANCE_MODES}{{{APPLIANCES}}})"
 IN_HLT: Final = f'sum({APPLIANCE_MODES}{{{APPLIANCES},mode="{Mode.HLT.value}"}})'
 LOST: Final = f"last_over_time({CODES}[1h]) unless on {NODE} {CODES}"
-LAST_HEARD: Final = f"max_over_time(timestamp({CODES})[1h:1m])"
+LAST_HEARD: Final = f"max_over_time(timestamp({CODES})[1h:15s])"
 # A row of each lost node: its last mode as a label, and for how long nothing has been heard of it.
 LOST_ROWS: Final = (
     f'count_values by (appliance, host) ("code", {LOST}) * on {NODE} group_left () (time() - {LAST_HEARD})'

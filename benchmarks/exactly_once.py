@@ -2,7 +2,7 @@
 
 `python -m benchmarks.exactly_once`. Real collectors make documents at twenty times the real rate, beside box files
 like hltd's, whose nodes switch now and then. A seeded schedule stops and kills the one OpenSearch, and has a proxy
-before it refuse, swallow, slow, cut and spoil requests and answer 429 and 503; agents are killed with -9 and started
+before it refuse, swallow, slow, cut and spoil requests and answer 429 and 503, for all or for single documents; agents are killed with -9 and started
 again. Indices are named by the day, so the agents' wall clock passes over midnight twice, the second time after a
 step. At the end every id of every log must be in the index once, and nothing else.
 """
@@ -105,7 +105,7 @@ def run(
     timing = timing_of(agents, clock, Life(since_s, until_s))
     ever = sum(made(agent.log) for agent in agents)
     console.print(f"requests by what befell them: {dict(proxy.fates)}", style="dim")
-    return [*of_books(books, ever, gone, drained_s), *of_days(days), *of_timing(timing, scraper.values)]
+    return [*of_books(books, ever, gone, drained_s), *of_days(days, proxy), *of_timing(timing, scraper.values)]
 
 
 def of_books(books: Books, ever: int, gone: Sequence[Account], drained_s: float) -> list[Figure]:
@@ -121,12 +121,13 @@ def of_books(books: Books, ever: int, gone: Sequence[Account], drained_s: float)
     ]
 
 
-def of_days(days: BadDays) -> list[Figure]:
+def of_days(days: BadDays, proxy: FaultProxy) -> list[Figure]:
     """Returns what happened."""
     servers = days.done[Do.STOP_SERVER] + days.done[Do.KILL_SERVER]
     return [
         Figure("agents killed with -9", None, days.done[Do.KILL_AGENT], "", f"server stopped or killed: {servers}"),
         Figure("documents sent twice, kept once", None, days.conflicts, "", "409s of the server, but for its kills"),
+        Figure("documents refused one by one", None, proxy.refused, "", "with 429, within requests that were answered"),
     ]
 
 

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import Final, NamedTuple
 
 from tests.servers import proxy
-from tests.servers.proxy import BlackHole, Cut, Garble, Pass, Refuse, Slow
+from tests.servers.proxy import BlackHole, Cut, Full, Garble, Pass, Refuse, Slow
 
 
 class Do(Enum):
@@ -48,6 +48,7 @@ FAULTS: Final[tuple[Do | proxy.Mode, ...]] = (
     Garble(truncated=False),
     Cut(share=0.5),
     Refuse(),
+    Full(documents=0.5),
 )
 MEAN_LIFE_S: Final = 60.0
 LEAST_LIFE_S: Final = 3.0

@@ -18,7 +18,7 @@ from contract.config import Product, Sink
 from contract.metric_names import SINK_UP
 from tests.integration.node import secret, wait_for
 from tests.integration.shipping import PATIENCE_S, Station, box, current, ids_in, prepare, sink_of, switchover
-from tests.servers.proxy import BlackHole, Cut, FaultProxy, Garble, Mode, Pass, Refuse, Slow, Status
+from tests.servers.proxy import BlackHole, Cut, FaultProxy, Full, Garble, Mode, Pass, Refuse, Slow, Status
 from tests.servers.server import IndexServer
 
 EACH = pytest.mark.parametrize(
@@ -74,6 +74,8 @@ def test_each_document_arrives_once_whatever_the_line_does(
             for _ in range(3):
                 sender.boxes(40)
                 time.sleep(0.25)
+        proxy.switch(Full(documents=0.5))
+        wait_for("single documents are refused", lambda: proxy.refused > 20, PATIENCE_S)
         proxy.switch(Cut(share=0.3))
         sender.wait_empty()
         assert proxy.fates["Cut"] > 0

@@ -7,6 +7,7 @@
     Cut       the server gets the request whole and carries it out, the client loses the connection before the answer
     Status    the proxy answers itself with an error, the server hears nothing
     Garble    the server's answer arrives cut in the middle, or is no JSON
+    Full      single documents of a bulk request are refused with 429, the others are carried
 
 A mode holds from the next request on; Refuse from the moment it is set. Each of the last three may have a `share`: the
 part of the requests it befalls, the others pass.
@@ -27,6 +28,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from tests.servers import full_queue
 from tests.servers.settings import LOOPBACK
 
 PIECES_PER_S: Final = 20  # how evenly a slow line trickles
@@ -74,7 +76,13 @@ class Garble(msgspec.Struct, frozen=True):
     share: float = 1.0
 
 
-Mode = Pass | Refuse | BlackHole | Slow | Cut | Status | Garble
+class Full(msgspec.Struct, frozen=True):
+    """Refuses a part of the documents of each bulk request, as a server does whose queue is full for some shards."""
+
+    documents: float = 0.5
+
+
+Mode = Pass | Refuse | BlackHole | Slow | Cut | Status | Garble | Full
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -106,7 +114,8 @@ class FaultProxy:
     """A proxy in front of `target`, in a thread of its own. As a context it serves.
 
     `requests` counts what came from clients, `forwarded` what the server was sent, `fates` what became of the requests
-    by the name of the mode that befell them. `wait_for_requests` waits for the next ones.
+    by the name of the mode that befell them, `refused` the single documents that were. `wait_for_requests` waits for
+    the next ones.
     """
 
     def __init__(self, target: str, mode: Mode | None = None, *, seed: int = 1) -> None:
@@ -119,6 +128,7 @@ class FaultProxy:
         self._counted = threading.Condition()
         self.requests = 0
         self.forwarded = 0
+        self.refused = 0
         self.fates: Counter[str] = Counter()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault proxy", daemon=True)
@@ -234,7 +244,14 @@ class FaultProxy:
             await send(writer, refusal(mode))
             return True
         self.forwarded += 1
-        answer = await line.ask(request)
+        if isinstance(mode, Full) and "/_bulk" in request.first_line:
+            refused = full_queue.chosen(self._dice, mode.documents, len(list(full_queue.actions(request.body))))
+            self.refused += sum(refused)
+            answer = await line.ask(with_body(request, full_queue.without(request.body, refused)))
+            if answer is not None and " 200 " in answer.first_line:
+                answer = with_body(answer, full_queue.answered(request.body, answer.body, refused))
+        else:
+            answer = await line.ask(request)
         if answer is None:
             return False
         return await deliver(mode, answer, writer)
@@ -330,6 +347,13 @@ async def read_chunks(reader: asyncio.StreamReader) -> bytes:
         raw += line + await reader.readexactly(size + 2)
         if size == 0:
             return raw
+
+
+def with_body(whole: Message, body: bytes) -> Message:
+    """Returns the message with another body, whose length it tells."""
+    lines = whole.head.split(b"\r\n")[:-2]
+    kept = [line for line in lines if line.split(b":")[0].lower() not in (b"content-length", b"transfer-encoding")]
+    return Message(b"\r\n".join([*kept, b"Content-Length: %d" % len(body), b"", b""]), body)
 
 
 def refusal(mode: Status) -> bytes:

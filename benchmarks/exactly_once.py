@@ -2,9 +2,10 @@
 
 `python -m benchmarks.exactly_once`. Real collectors make documents at twenty times the real rate, beside box files
 like hltd's, whose nodes switch now and then. A seeded schedule stops and kills the one OpenSearch, and has a proxy
-before it refuse, swallow, slow, cut and spoil requests and answer 429 and 503, for all or for single documents; agents are killed with -9 and started
-again. Indices are named by the day, so the agents' wall clock passes over midnight twice, the second time after a
-step. At the end every id of every log must be in the index once, and nothing else.
+before it refuse, swallow, slow, cut and spoil requests and answer 429 and 503, for all or for single documents;
+agents are killed with -9 and started again. Indices are named by the day, so the agents' wall clock passes over
+midnight twice, the second time after a step. At the end every id of every log must be in the index once, and nothing
+else.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Secrets of a sink: read from files, never from a command line, never shown."""
+"""Secrets of a sink: read from files or the environment, never from a command line, never shown."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -23,16 +24,20 @@ class Secrets(NamedTuple):
 
 def read_secrets(sink: Sink) -> Secrets:
     """Returns the secrets of `sink`, read anew each time, so that they may be changed. Raises ConfigError."""
-    if sink.api_key_file:
-        return Secrets(api_key=_first_line(sink, "api_key_file", read_secret))
-    if sink.username_file:
-        user = _first_line(sink, "username_file", read_name)
-        return Secrets(basic=(user, _first_line(sink, "password_file", read_secret)))
+    if sink.api_key_file or sink.api_key_env:
+        return Secrets(api_key=_secret(sink, "api_key", read_secret))
+    if sink.username_file or sink.username_env:
+        return Secrets(basic=(_secret(sink, "username", read_name), _secret(sink, "password", read_secret)))
     return Secrets()
 
 
-def _first_line(sink: Sink, name: str, read: Callable[[Path, str], str]) -> str:
-    path, key = Path(getattr(sink, name)), f"{name} of sink {sink.name}"
+def _secret(sink: Sink, what: str, read: Callable[[Path, str], str]) -> str:
+    if variable := getattr(sink, f"{what}_env"):
+        found = os.environ.get(variable, "").strip()
+        if not found:
+            raise ConfigError(f"environment variable {variable}: not set; see {what}_env of sink {sink.name}")
+        return found
+    path, key = Path(getattr(sink, f"{what}_file")), f"{what}_file of sink {sink.name}"
     lines = read(path, key).splitlines()
     if not lines or not lines[0].strip():
         raise ConfigError(f"{path}: holds nothing in its first line; see {key}")

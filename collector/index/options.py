@@ -18,6 +18,7 @@ from contract.errors import ConfigError
 Names = tuple[str, ...]
 
 SECRETS: Final = ("username_file", "password_file", "api_key_file")
+SECRET_VARIABLES: Final = ("username_env", "password_env", "api_key_env")
 
 
 class HostUrl(click.ParamType[str]):
@@ -103,5 +104,5 @@ def chosen_sinks(
         raise ConfigError(f"{path}: has no sink named {min(unknown)}; known are {', '.join(s.name for s in sinks)}")
     if not sinks:
         raise ConfigError(f"{path or 'defaults'}: has no [[sink]]; name a file with --config, or a server with --host")
-    own = dict.fromkeys(SECRETS, "") if secrets else {}
+    own = dict.fromkeys((*SECRETS, *SECRET_VARIABLES), "") if secrets else {}
     return [msgspec.structs.replace(sink, **(own | given)) for sink in sinks if not names or sink.name in names]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from contract.config import Product, Sink
+from contract.config import Product, Sink, load
 from contract.errors import ConfigError
 from contract.secret_file import read_secret, read_token
 from contract.secrets import Secrets, read_secrets
@@ -81,3 +81,31 @@ def test_a_pipe_in_the_place_of_a_sinks_secret_holds_nobody(tmp_path: Path) -> N
         for user, password in ((name, "word"), ("word", name)):
             with pytest.raises(ConfigError, match=f"^{tmp_path / name}: .*{reason}.*; see .* of sink central$"):
                 read_secrets(sink_of(tmp_path, username_file=user, password_file=password))
+
+
+def test_a_secret_of_a_sink_may_be_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = Sink(kind=Product.OPENSEARCH, hosts=["http://x"], username_env="INDEX_USER", password_env="INDEX_WORD")  # noqa: S106
+    monkeypatch.setenv("INDEX_USER", "reader\n")
+    for unset in (None, " "):
+        monkeypatch.delenv("INDEX_WORD", raising=False) if unset is None else monkeypatch.setenv("INDEX_WORD", unset)
+        with pytest.raises(ConfigError, match=r"^environment variable INDEX_WORD: not set; see password_env of sink"):
+            read_secrets(sink)
+    monkeypatch.setenv("INDEX_WORD", "word")
+    assert read_secrets(sink) == Secrets(basic=("reader", "word"))
+    monkeypatch.setenv("INDEX_KEY", "a key")
+    assert read_secrets(Sink(kind=Product.OPENSEARCH, hosts=["http://x"], api_key_env="INDEX_KEY")).api_key == "a key"
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ('password_file = "/p"\npassword_env = "P"\nusername_env = "U"', "password_file or password_env, not both"),
+        ('username_env = "U"', "username_file with password_file"),
+        ('username_env = "U"\npassword_file = "/p"\napi_key_env = "K"', "username_file with password_file"),
+    ],
+)
+def test_a_secret_stands_in_one_place(tmp_path: Path, keys: str, problem: str) -> None:
+    path = tmp_path / "node.toml"
+    path.write_text(f'[[sink]]\nkind = "opensearch"\nhosts = ["http://h:1"]\n{keys}\n')
+    with pytest.raises(ConfigError, match=problem):
+        load(path)

@@ -106,6 +106,12 @@ class Agent:
         assert self._program is not None
         self._program.hangup()
 
+    def finish(self, patience_s: float) -> None:
+        """Has it deliver all that it has, and ends it."""
+        self.rest()
+        wait_for(f"{self.host} has delivered", lambda: not any(a.backlog for a in self.accounts().values()), patience_s)
+        self.end()
+
     def accounts(self) -> dict[str, Account]:
         """Returns how each sink stands, as its log says."""
         found = standing(self.log).sinks

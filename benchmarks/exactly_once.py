@@ -27,12 +27,11 @@ from benchmarks.bad_days import BadDays
 from benchmarks.box_files import BoxFiles
 from benchmarks.fault_schedule import Do, schedule
 from benchmarks.figures import Figure, finish, new_console
-from benchmarks.on_time import LATE_S, Timing, judge
+from benchmarks.on_time import LATE_S
+from benchmarks.samples_on_time import timing_figures, timing_of
 from benchmarks.scraping import Scraper
-from benchmarks.stepped_clock import SteppedClock, over_two_midnights
-from collector.documents import BOX
+from benchmarks.stepped_clock import over_two_midnights
 from collector.log.ledger import Account
-from collector.log.reading import opened
 from contract.config import Sink
 from contract.metric_names import LATENESS
 from tests.servers.proxy import FaultProxy
@@ -103,10 +102,19 @@ def run(
     books = settle(logs, stored(client, "@timestamp"))
     client.close()
     gone = [account for agent in agents for account in agent.accounts().values()]
-    timing = timing_of(agents, clock, Life(since_s, until_s))
+    timing = timing_of(agents, INTERVAL_S, Life(since_s, until_s), clock)
     ever = sum(made(agent.log) for agent in agents)
     console.print(f"requests by what befell them: {dict(proxy.fates)}", style="dim")
-    return [*of_books(books, ever, gone, drained_s), *of_days(days, proxy), *of_timing(timing, scraper.values)]
+    return [
+        *of_books(books, ever, gone, drained_s),
+        *of_days(days, proxy),
+        *timing_figures(timing, INTERVAL_S, by_gauge(scraper.values)),
+    ]
+
+
+def by_gauge(lateness_s: Sequence[float]) -> str:
+    """Returns what the gauge says of the same samples."""
+    return f"by the gauge {sum(each <= LATE_S for each in lateness_s)} of {len(lateness_s)} scrapes"
 
 
 def of_books(books: Books, ever: int, gone: Sequence[Account], drained_s: float) -> list[Figure]:
@@ -130,36 +138,6 @@ def of_days(days: BadDays, proxy: FaultProxy) -> list[Figure]:
         Figure("documents sent twice, kept once", None, days.conflicts, "", "409s of the server, but for its kills"),
         Figure("documents refused one by one", None, proxy.refused, "", "with 429, within requests that were answered"),
     ]
-
-
-def of_timing(timing: Timing, lateness_s: Sequence[float]) -> list[Figure]:
-    """Returns how the samples came."""
-    late = sum(each > LATE_S for each in lateness_s)
-    gauge = f"by the gauge {len(lateness_s) - late} of {len(lateness_s)} scrapes"
-    detail = f"{timing.on_time} of {timing.samples}; the worst {timing.worst_s * 1e3:.0f} ms; {gauge}"
-    return [
-        Figure(f"samples within {LATE_S * 1e3:g} ms", 99, 100 * timing.share, "%", detail, at_least=True),
-        Figure("samples skipped", 0, timing.skipped, "", f"points of the {INTERVAL_S} s grid while an agent lived"),
-    ]
-
-
-def timing_of(agents: Sequence[Agent], clock: SteppedClock, days: Life) -> Timing:
-    """Returns the timing of all samples that all agents took within `days`, which ran from then till then."""
-    whole = Timing()
-    for agent in agents:
-        spans = [(clock.at(a), clock.at(b)) for life in agent.lives for a, b in halves(life, clock.step_at_s, days)]
-        with opened(agent.log) as connection:
-            rows = connection.execute("SELECT time FROM documents WHERE kind = ?", (BOX,))
-            whole = whole.plus(judge([time_s for (time_s,) in rows], spans, INTERVAL_S))
-    return whole
-
-
-def halves(life: Life, step_s: float, days: Life) -> list[tuple[float, float]]:
-    """Returns a life before and after the step of the clock, as far as it lies within `days`."""
-    began_s, ended_s = max(life.began_s, days.began_s), min(life.ended_s, days.ended_s)
-    if not began_s < step_s < ended_s:
-        return [(began_s, ended_s)] if began_s < ended_s else []
-    return [(began_s, step_s - 1e-6), (step_s, ended_s)]
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ shard and kills, in the middle, the one that holds the boxes' primary. Everythin
 
 The first minute warms the servers up: what is sent then is counted, but not timed. A sample is the twenty
 documents of one appliance at one moment, which all carry its time. A prober counts, every 0.25 s, the documents of
-each appliance and time that a search finds; a sample is searchable when all twenty are found.
+each appliance and time that a search finds; a sample is searchable when all twenty are found. A few whole collectors
+beside it ship to the same server; from their logs one sees how near their samples came to the grid.
 """
 
 from __future__ import annotations
@@ -24,18 +25,23 @@ import msgspec
 from rich.console import Console
 
 from benchmarks.accounting import kept, settle
-from benchmarks.asking import ask, client_of, prepare, stored
+from benchmarks.agents import Agent, Life
+from benchmarks.asking import ask, client_of, kind_of, prepare, stored
 from benchmarks.box_documents import INTERVAL_S, NODES_OF_APPLIANCE
 from benchmarks.farm_sender import Spent
 from benchmarks.figures import Figure, finish, new_console
 from benchmarks.processes import Program, module, server_cpu_s, server_mib
+from benchmarks.samples_on_time import timing_figures, timing_of
 from benchmarks.searchable import BOXES, Prober
 from collector.index.clients import IndexClient
+from contract.config import Sink
 from tests.servers.releases import OPENSEARCH_3
 from tests.servers.server import IndexCluster, IndexServer
 
 APPLIANCES: Final = 75
 SENDERS: Final = 3
+WITNESSES: Final = 3
+WITNESS_INTERVAL_S: Final = 0.25
 NODES_OF_CLUSTER: Final = 3
 HEAP_MB: Final = 1024
 START_S: Final = 8.0
@@ -58,6 +64,7 @@ class Load:
         self.killed: IndexServer | None = None
         self.memory_mib = 0.0
         self.from_s = 0.0
+        self.witnesses: list[Agent] = []
 
     def run(self, samples: int, *, kill: bool) -> list[Figure]:
         """Returns the figures of so many samples; with `kill` one server dies in the middle."""
@@ -68,16 +75,31 @@ class Load:
             prober = Prober(client_of(self.servers[0], *self._urls()), NODES_OF_APPLIANCE)
             senders = [stack.enter_context(each) for each in self._senders(samples)]
             stack.enter_context(prober)
+            self._begin_witnesses(stack)
             self._watch(client, prober, samples, kill=kill)
+            end_s = time.time()
             for sender in senders:
                 sender.wait_end(PATIENCE_S)
+            for witness in self.witnesses:
+                witness.finish(PATIENCE_S)
             time.sleep(2 * INTERVAL_S)
         for number, server in enumerate(self.servers):
             if server.running:
                 self.cpu_s[number] = server_cpu_s(server)
         cpu_s = sum(self.cpu_s.values()) - sum(began_s)
         client.close()
-        return [*self._books(), *self._timing(prober, samples), *self._costs(cpu_s)]
+        timing = timing_of(self.witnesses, WITNESS_INTERVAL_S, Life(self.from_s, end_s))
+        on_time = timing_figures(timing, WITNESS_INTERVAL_S, f"by the logs of {WITNESSES} whole collectors")
+        return [*self._books(), *self._timing(prober, samples), *on_time, *self._costs(cpu_s)]
+
+    def _begin_witnesses(self, stack: ExitStack) -> None:
+        """Starts whole collectors that sample often and ship to the same server."""
+        sink = Sink(kind=kind_of(self.servers[0]), hosts=self._urls(), backlog_per_s=2000.0)
+        for number in range(WITNESSES):
+            witness = Agent(self.root / "witnesses", f"fu-w{number}", [sink], interval_s=WITNESS_INTERVAL_S)
+            stack.callback(witness.end)
+            witness.start()
+            self.witnesses.append(witness)
 
     def _urls(self) -> list[str]:
         return [server.url for server in self.servers if server is not self.killed]
@@ -123,7 +145,8 @@ class Load:
 
     def _books(self) -> list[Figure]:
         client = client_of(self.servers[0], *self._urls())
-        logs = [document for path in sorted(self.root.glob("*.sqlite")) for document in kept(path)]
+        paths = [*sorted(self.root.glob("*.sqlite")), *(witness.log for witness in self.witnesses)]
+        logs = [document for path in paths for document in kept(path)]
         books = settle(logs, stored(client, "@timestamp"))
         client.close()
         detail = f"{books.delivered} of {books.made} in the index"

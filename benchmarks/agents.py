@@ -13,7 +13,8 @@ from benchmarks.processes import Program, module
 from benchmarks.stepped_clock import SteppedClock
 from collector.log.ledger import Account
 from collector.log.upkeep import standing
-from contract.config import Role, Sink
+from contract.config import Role
+from contract.sink import Sink
 from simulator.node_files import lay_out
 from tests.integration.node import wait_for
 from tests.ports import free_port

@@ -10,7 +10,7 @@ import msgspec
 from collector.index.clients import JSON, IndexClient, connect
 from collector.index.server import install, survey
 from collector.index.templates import Shape
-from contract.config import Product, Sink
+from contract.sink import Product, Sink
 from tests.servers.server import IndexServer
 
 PAGE: Final = 5000

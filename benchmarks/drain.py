@@ -23,7 +23,7 @@ from collector.shipping.bulk import Row
 from collector.shipping.deliveries import COLUMNS
 from collector.shipping.metrics import SinkMetrics
 from collector.shipping.shipper import Shipper
-from contract.config import Product, Sink
+from contract.sink import Product, Sink
 
 NAME: Final = "backlog"
 BATCH: Final = 1000

@@ -32,8 +32,8 @@ from benchmarks.samples_on_time import timing_figures, timing_of
 from benchmarks.scraping import Scraper
 from benchmarks.stepped_clock import over_two_midnights
 from collector.log.ledger import Account
-from contract.config import Sink
 from contract.metric_names import LATENESS
+from contract.sink import Sink
 from tests.servers.proxy import FaultProxy
 from tests.servers.releases import OPENSEARCH_3
 from tests.servers.server import IndexServer

@@ -34,7 +34,7 @@ from benchmarks.processes import Program, module, server_cpu_s, server_mib
 from benchmarks.samples_on_time import timing_figures, timing_of
 from benchmarks.searchable import BOXES, Prober
 from collector.index.clients import IndexClient
-from contract.config import Sink
+from contract.sink import Sink
 from tests.servers.releases import OPENSEARCH_3
 from tests.servers.server import IndexCluster, IndexServer
 

@@ -24,8 +24,8 @@ from collector.log.store import Keep, Log
 from collector.log.upkeep import standing
 from collector.shipping.metrics import SinkMetrics
 from collector.shipping.shipper import Shipper
-from contract.config import Product, Sink
 from contract.metric_names import SINK_FAILURES
+from contract.sink import Product, Sink
 
 KEEP: Final = Keep(days=30.0)
 DRAINED_WITHIN_S: Final = 120.0

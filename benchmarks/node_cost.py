@@ -25,9 +25,10 @@ from benchmarks.box_files import BoxFiles
 from benchmarks.figures import Figure, amount, finish, new_console
 from benchmarks.processes import Program, cpu_s, resident_mib
 from benchmarks.scraping import EVERY_S, Scraper
-from contract.config import Role, Sink
+from contract.config import Role
 from contract.modefile import write_mode
 from contract.modes import Mode
+from contract.sink import Sink
 from tests.ports import free_port
 from tests.servers.releases import ELASTICSEARCH_9, OPENSEARCH_3
 from tests.servers.server import IndexServer

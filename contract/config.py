@@ -12,7 +12,6 @@ import os
 import re
 import socket
 import tomllib
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -24,16 +23,11 @@ from contract.errors import ConfigError
 from contract.modes import Mode
 from contract.networks import networks_of
 from contract.paths import NodePaths
+from contract.sink import Product, Sink, check_sinks
+from contract.value_types import Command, Folder, HostName, NotNegative, Port, Positive
 
 PREFIX: Final = "HLTMODE_"
 Table = dict[str, Any]
-
-Positive = Annotated[float, msgspec.Meta(gt=0)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0)]
-Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
-Folder = Annotated[str, msgspec.Meta(pattern="^/")]
-HostName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$")]
-Command = Annotated[list[str], msgspec.Meta(min_length=1)]
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,39 +140,6 @@ class Collector(msgspec.Struct, frozen=True, kw_only=True):
     role: Role = Role.NODE
 
 
-class Product(StrEnum):
-    """Which server a sink writes to; each is spoken to through its own client."""
-
-    ELASTICSEARCH = "elasticsearch"
-    OPENSEARCH = "opensearch"
-
-
-class Sink(msgspec.Struct, frozen=True, kw_only=True):
-    """One index server to which documents are sent; `[[sink]]` may stand several times, each with its own cursor.
-
-    `name` tells sinks apart in log lines, gauges and cursors. A secret is the first line of a file, or an environment
-    variable; the keys name which.
-    A backlog is worked off newest first, at `backlog_per_s` documents a second for each filter unit that the collector
-    tells of. `hltd_form` also upserts the newest box of each host into `boxinfo_<subsystem>_write`, as hltd does.
-    """
-
-    kind: Product
-    hosts: Annotated[list[str], msgspec.Meta(min_length=1)]
-    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")] = "index"
-    username_file: str = ""
-    username_env: str = ""
-    password_file: str = ""
-    password_env: str = ""
-    api_key_file: str = ""
-    api_key_env: str = ""
-    ca_file: str = ""
-    timeout_s: Positive = 10.0
-    batch_documents: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1000
-    batch_bytes: Annotated[int, msgspec.Meta(ge=1 << 10, le=50 << 20)] = 4 << 20
-    backlog_per_s: Positive = 10.0
-    hltd_form: bool = False
-
-
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -224,7 +185,7 @@ def load(path: Path | None, *, environment: Mapping[str, str] = os.environ, sets
     except msgspec.ValidationError as error:
         message, _, key = str(error).partition(" - at `$.")
         raise ConfigError(f"{where}: {key.rstrip('`') or 'file'}: {message}{_allowed(key)}") from error
-    _check_sinks(config.sink, where)
+    check_sinks(config.sink, where)
     _check_http(config.http, where)
     return config
 
@@ -298,29 +259,6 @@ def _check_http(http: Http, where: str) -> None:
         raise ConfigError(f"{where}: http.tls_cert_file: name http.tls_key_file as well, or neither")
     if http.tls_cert_file and http.tls_port == http.port != 0:
         raise ConfigError(f"{where}: http.tls_port: {http.tls_port} is http.port already; TLS needs a port of its own")
-
-
-def _check_sinks(sinks: Iterable[Sink], where: str) -> None:
-    for name, count in Counter(sink.name for sink in sinks).items():
-        if count > 1:
-            raise ConfigError(f"{where}: sink.name: {count} sinks are called {name}; give each a name of its own")
-    for sink in sinks:
-        if bad := [host for host in sink.hosts if not re.fullmatch(r"https?://[^/\s@]+", host)]:
-            raise ConfigError(f"{where}: sink.hosts: {bad[0]}: write it as https://host:port, without user or path")
-        if problem := _secrets_problem(sink):
-            raise ConfigError(f"{where}: sink {sink.name}: {problem}")
-
-
-def _secrets_problem(sink: Sink) -> str:
-    user, password, key = (
-        [name for name in (f"{what}_file", f"{what}_env") if getattr(sink, name)]
-        for what in ("username", "password", "api_key")
-    )
-    if twice := next((names for names in (user, password, key) if len(names) > 1), None):
-        return f"{twice[0]} or {twice[1]}, not both"
-    if bool(user) is not bool(password) or (key and user):
-        return "username_file with password_file, or api_key_file alone (or the same with _env)"
-    return ""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

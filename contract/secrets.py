@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from contract.config import Sink
 from contract.errors import ConfigError
 from contract.secret_file import read_name, read_secret
+from contract.sink import Sink
 
 
 class Secrets(NamedTuple):

@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 import click
 import msgspec
 
-from contract.config import PREFIX, NodeConfig, Sink, load
+from contract.config import PREFIX, NodeConfig, load
+from contract.sink import Sink
 
 DEFAULT: Final = "default"
 

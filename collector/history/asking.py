@@ -15,9 +15,9 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from collector.index.clients import JSON, IndexTrouble, NoAnswer, NotReached, NotTrusted, WrongProduct
-from contract.config import Product, Sink
 from contract.errors import ConfigError
 from contract.secrets import read_secrets
+from contract.sink import Product, Sink
 
 LARGEST_BYTES: Final = 256 << 20  # of an answer; a page of 10,000 switchovers has 6 MB
 MARK: Final = "X-Elastic-Product"  # the header by which Elasticsearch makes itself known

@@ -17,8 +17,9 @@ from collector.history.questions import Wish
 from collector.history.stores import Store
 from collector.index.options import HostUrl, Names, chosen_sinks
 from collector.options import Decorated, Moment, with_options
-from contract.config import Product, Sink, Switch, load
+from contract.config import Switch, load
 from contract.journal import OUTCOMES, PHASES
+from contract.sink import Product, Sink
 
 SECRET_FLAGS: Final = ("username_file", "password_file", "api_key_file", "ca_file")
 

@@ -25,9 +25,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from contract.config import Product, Sink
 from contract.errors import ConfigError, Surroundings
 from contract.secrets import read_secrets
+from contract.sink import Product, Sink
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"

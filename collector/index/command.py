@@ -19,8 +19,8 @@ from collector.index.options import which_servers, which_shape
 from collector.index.output import show, show_difference
 from collector.index.server import install, survey
 from collector.index.templates import DEFAULT_SHAPE, Shape, parts, pattern
-from contract.config import Product, Sink
 from contract.errors import Surroundings
+from contract.sink import Product, Sink
 
 CODES: Final = "2 wrong usage, 3 configuration, 5 a server does not answer, or not to this user."
 

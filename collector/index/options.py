@@ -12,8 +12,9 @@ import msgspec
 
 from collector.index.templates import DEFAULT_SHAPE, Shape
 from collector.options import Decorated, with_options
-from contract.config import Product, Sink, load
+from contract.config import load
 from contract.errors import ConfigError
+from contract.sink import Product, Sink
 
 Names = tuple[str, ...]
 

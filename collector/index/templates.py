@@ -14,8 +14,8 @@ import msgspec
 from collector.documents import BOX, SWITCHOVER
 from collector.index.fields import ALL_KINDS, FIELDS, Field, Type
 from collector.index.parts import Json, Part, PartKind, signed
-from contract.config import Product
 from contract.index_names import CURRENT, OWNER
+from contract.sink import Product
 
 # Raised whenever a template changes: a server with a lower one is brought up to date, one with a higher one left alone.
 VERSION: Final = 1

@@ -12,8 +12,8 @@ from collector.shipping import bulk
 from collector.shipping.bulk import Outcome, Row
 from collector.shipping.prepared import Prepared
 from collector.trouble import Trouble
-from contract.config import Sink
 from contract.index_names import CURRENT, current_of
+from contract.sink import Sink
 
 
 class Sender:

@@ -26,8 +26,8 @@ from collector.shipping.metrics import Meter, Trial
 from collector.shipping.prepared import NotPrepared
 from collector.shipping.sending import Sender
 from collector.trouble import Trouble
-from contract.config import Sink
 from contract.errors import ConfigError
+from contract.sink import Sink
 
 log = logging.getLogger("collector")
 

@@ -20,8 +20,8 @@ from collector.sources.slow_files import SlowFiles
 from collector.trouble import Trouble
 from contract.beneath import opened
 from contract.box import LARGEST_BYTES, Box, parse_box
-from contract.config import HostName
 from contract.errors import HltmodeError, Unreadable
+from contract.value_types import HostName
 
 PAUSES_S: Final = (0.005, 0.02)
 ROOM_BYTES: Final = 4096  # a file may grow between the question how large it is and its reading

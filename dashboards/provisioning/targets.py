@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from contract.config import Collector, HostName
+from contract.config import Collector
 from contract.errors import Unreadable
+from contract.value_types import HostName
 
 PORT: Final = Collector().metrics_port
 

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from contract.beam import WHOLE_FARM_WANTED, BeamMode, beam_mode
-from contract.config import NotNegative, Port, Positive, nearest, read_table
+from contract.config import nearest, read_table
 from contract.errors import ConfigError
 from contract.modes import Wanted
+from contract.value_types import NotNegative, Port, Positive
 from fleet.farm import Farm
 from fleet.follow.policy import Policy, Rule, Want
 from fleet.hosts import expand, place_of

@@ -9,11 +9,12 @@ from typing import Any, Final
 
 import msgspec
 
-from contract.config import NodeConfig, Sink
+from contract.config import NodeConfig
 from contract.errors import ConfigError
 from contract.index_names import current_of
 from contract.modes import Mode
 from contract.secrets import read_secrets
+from contract.sink import Sink
 from contract.times import unix
 from contract.undecodable import UNDECODABLE
 from fleet.node_sets import NAME

@@ -18,8 +18,8 @@ from collector.log.store import Keep, Log
 from collector.log.upkeep import standing
 from collector.shipping.metrics import SinkMetrics, Trial
 from collector.shipping.shipper import Shipper
-from contract.config import Product, Sink
 from contract.metric_names import SINK_FAILURES, SINK_UP
+from contract.sink import Product, Sink
 from contract.times import iso
 from tests.integration.node import wait_for
 from tests.servers.server import IndexServer

@@ -14,8 +14,8 @@ from collector.documents import BOX
 from collector.index.names import index_of
 from collector.log import upkeep as log_upkeep
 from collector.shipping.metrics import Trial
-from contract.config import Product, Sink
 from contract.metric_names import SINK_UP
+from contract.sink import Product, Sink
 from tests.integration.node import secret, wait_for
 from tests.integration.shipping import PATIENCE_S, Station, box, current, ids_in, prepare, sink_of, switchover
 from tests.servers.proxy import BlackHole, Cut, FaultProxy, Full, Garble, Mode, Pass, Refuse, Slow, Status

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from contract.config import Product, Sink, load
+from contract.config import load
 from contract.errors import ConfigError
 from contract.secret_file import read_secret, read_token
 from contract.secrets import Secrets, read_secrets
+from contract.sink import Product, Sink
 from tests.integration.node import secret
 
 GOOD = "0123456789abcdef"

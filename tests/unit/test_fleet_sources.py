@@ -11,11 +11,12 @@ import pytest
 
 from collector.index.fields import FIELDS as INDEX_FIELDS
 from contract.box import BuBox, write_box
-from contract.config import NodeConfig, Sink
+from contract.config import NodeConfig
 from contract.errors import ConfigError, MountHangs
 from contract.index_names import CURRENT
 from contract.metric_names import MODE
 from contract.modes import Mode
+from contract.sink import Sink
 from contract.times import hltd_date
 from fleet.node_sets import BadHosts
 from fleet.sources import boxes, index, prometheus

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from collector.index import command as index_command
 from collector.index.clients import IndexClient, NoAnswer, Reply
-from contract.config import Product, Sink
+from contract.sink import Product, Sink
 from hltmode.main import cli
 
 ELASTIC = ("--host", "http://127.0.0.1:1", "--kind", "elasticsearch")

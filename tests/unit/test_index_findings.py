@@ -13,7 +13,7 @@ from collector.index.expire import expired
 from collector.index.findings import State, difference, judge, judge_index, kind_of
 from collector.index.parts import Found, Part, PartKind, signed
 from collector.index.templates import VERSION, Shape, mappings, parts
-from contract.config import Product
+from contract.sink import Product
 
 PART = next(part for part in parts(Product.OPENSEARCH) if part.name == "hltmode-box-settings")
 

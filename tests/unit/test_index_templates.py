@@ -14,8 +14,8 @@ from collector.index.command import files
 from collector.index.fields import ALL_KINDS
 from collector.index.parts import Part, PartKind, bare, content_hash, signature
 from collector.index.templates import VERSION, Shape, mappings, parts, settings
-from contract.config import Product
 from contract.index_names import CURRENT
+from contract.sink import Product
 
 FOLDER = Path(__file__).parents[2] / "index-templates"
 BOTH = pytest.mark.parametrize("product", list(Product))

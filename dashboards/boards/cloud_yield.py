@@ -99,8 +99,11 @@ def _by_day(name: str, cores: str, colour: str) -> Panel:
 
 
 def fresh(selector: str) -> str:
-    """Returns what is no older than a minute: today's bar looks ahead, where the newest would count for five more."""
-    return f"{selector} and time() - timestamp({selector}) < 60"
+    """Returns what is no older than a minute: today's bar looks ahead, where the newest would count for five more.
+
+    Not by `timestamp`, which Prometheus 2 evaluates from the beginning of the series at every step of a subquery.
+    """
+    return f"last_over_time({selector}[1m])"
 
 
 def core_hours(cores: str, span: str) -> str:

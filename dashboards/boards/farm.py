@@ -36,7 +36,7 @@ from dashboards.boards.panels import (
 )
 from dashboards.boards.prometheus_queries import APPLIANCES, now, rows, series
 from dashboards.names import RUNBOOKS, Uid
-from dashboards.rules.recording import APPLIANCE_CORES, APPLIANCE_MODES, MODE_CODE, NODE, OVERDUE
+from dashboards.rules.recording import APPLIANCE_CORES, APPLIANCE_MODES, LAST_HEARD, MODE_CODE, NODE, OVERDUE
 
 NODE_LINK: Final = (
     f"/d/{Uid.NODE.value}?var-appliance=${{__data.fields.appliance}}"
@@ -46,11 +46,9 @@ CODES: Final = f"{MODE_CODE}{{{APPLIANCES}}}"
 MODES: Final = f"sum by (mode) ({APPLIANCE_MODES}{{{APPLIANCES}}})"
 IN_HLT: Final = f'sum({APPLIANCE_MODES}{{{APPLIANCES},mode="{Mode.HLT.value}"}})'
 LOST: Final = f"last_over_time({CODES}[1h]) unless on {NODE} {CODES}"
-LAST_HEARD: Final = f"max_over_time(timestamp({CODES})[1h:15s])"
+HEARD: Final = f"last_over_time({LAST_HEARD}{{{APPLIANCES}}}[1h])"
 # A row of each lost node: its last mode as a label, and for how long nothing has been heard of it.
-LOST_ROWS: Final = (
-    f'count_values by (appliance, host) ("code", {LOST}) * on {NODE} group_left () (time() - {LAST_HEARD})'
-)
+LOST_ROWS: Final = f'count_values by (appliance, host) ("code", {LOST}) * on {NODE} group_left () (time() - {HEARD})'
 OVERDUE_NODES: Final = f"{OVERDUE}{{{APPLIANCES}}}"
 STUCK: Final = (
     f"({OVERDUE_NODES} * on {NODE} group_left (blocker) {BLOCKER}{{{APPLIANCES}}}) or on {NODE} {OVERDUE_NODES}"

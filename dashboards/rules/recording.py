@@ -38,6 +38,7 @@ GAP_CORES: Final = "gap:hltd_cores_cloud:sum"
 REQUESTS: Final = "appliance_sink_le:hltmode_sink_request_seconds_bucket:rate"
 FAILURES: Final = "appliance_sink_reason:hltmode_sink_failures:rate"
 APPLIANCE_UP: Final = "appliance:hltd_up:count"
+LAST_HEARD: Final = "host:hltd_heard:timestamp_seconds"
 OVERDUE: Final = "host:hltd_mode:overdue_seconds"
 OVERDUE_SHARE: Final = "appliance:hltd_mode:overdue_ratio"
 DOWN_SHARE: Final = "appliance:hltd_down:ratio"
@@ -85,6 +86,8 @@ BY_THEMSELVES: Final = (
     Recording(FARM_MODES, f"sum by (mode) ({MODE})"),
     Recording(APPLIANCE_MODES, f"sum by (appliance, mode) ({MODE})"),
     Recording(MODE_CODE, _code()),
+    # When each node was heard of last: asked for only when it no longer is.
+    Recording(LAST_HEARD, f'max by {NODE} (timestamp({MODE}{{mode="{Mode.HLT.value}"}}))'),
     Recording(APPLIANCE_CORES, f"sum by (appliance, state) ({CORES})"),
     Recording(STATE_CORES, f"sum by (state) ({CORES})"),
     Recording(MODE_CORES, f"sum by (mode) (sum by {NODE} ({CORES}) * on {NODE} group_right () ({MODE} == 1))"),

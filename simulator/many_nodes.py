@@ -43,7 +43,7 @@ class Fault(StrEnum):
     NONE = "none"
     HANGS = "hangs on its way to the cloud"
     HANGS_COMING_BACK = "hangs on its way back"
-    NO_VMS = "starts no virtual machines"
+    NO_VMS = "starts no virtual machines in the cloud, and stays there"
     SILENT = "stops to write its box file"
     FLAPS = "goes there and back all the time"
     CLOCK_AHEAD = "has a clock that is a minute ahead"
@@ -123,7 +123,11 @@ class ManyNodes:
         node.until_s += self._dice.uniform(low_s, high_s)
         if node.mode is Mode.ACTIVATING_CLOUD:
             node.switch += 1
-        hangs = {Fault.HANGS: Mode.ACTIVATING_CLOUD, Fault.HANGS_COMING_BACK: Mode.DEACTIVATING_CLOUD}
+        hangs = {
+            Fault.HANGS: Mode.ACTIVATING_CLOUD,
+            Fault.HANGS_COMING_BACK: Mode.DEACTIVATING_CLOUD,
+            Fault.NO_VMS: Mode.CLOUD,
+        }
         if hangs.get(node.fault) is node.mode:
             node.until_s = float("inf")
 

@@ -12,7 +12,7 @@ import pytest
 from dashboards.boards.datasources import Flavour
 from dashboards.boards.files import files as board_files
 from dashboards.names import Uid
-from dashboards.rules.recording import GAP_BEGAN
+from dashboards.rules.recording import GAP_BEGAN, IDLE_CORES
 from tests.grafana.frames import Frame, Series, Table
 from tests.grafana.index_queries import terms
 from tests.grafana.living_farm import LOST, PATTERN, SCRAPE_S, LivingFarm
@@ -48,8 +48,9 @@ def farm(
         )
         time.sleep(max(0.0, farm.began_s + LIVES_S - time.time()))
         # what adds up by the minute needs a whole one
-        minutes = f"count_over_time({GAP_BEGAN}[1m:1m])"
-        wait_for("a whole minute has passed", lambda: farm.prometheus.query(minutes), 2 * LIVES_S)
+        for name in (GAP_BEGAN, IDLE_CORES):
+            minutes = partial(farm.prometheus.query, f"sum_over_time({name}[1h:1m]) > 0")
+            wait_for(f"a whole minute of {name}", minutes, 3 * LIVES_S)
         yield farm
 
 

@@ -484,12 +484,22 @@ def _follow_cases() -> Iterator[Case]:
         alert, "was started again", {told("up"): restarted, told(FOLLOW_LAST_TICK): rising(0, 15.5)}, during(0, 15)
     )
 
+    to_and_fro = flat(1.0, 5) + flat(0.0, 2) + [*flat(1.0, 0.5), *flat(0.0, 0.5)] * 8
+    flaps = {told("up"): to_and_fro, told(FOLLOW_LAST_TICK): rising(0, 15)}
+    yield Case(alert, "comes and goes: one page", flaps, {5.75: SILENT}, steady=(6, 14.75))
+
     alert = "HltmodeBeamUnknown"
     lost = Firing("The beam mode is not known, so the nodes of the farm were asked back", {})
     unknown = {told(FOLLOW_WARNING, kind=Warned.BEAM): flat(0.0, 5) + flat(1.0, 10) + flat(0.0, 5)}
     yield Case(alert, "fires and ends", unknown, {4.75: SILENT, 5: (lost,), 15.75: (lost,), 16: SILENT}, (5, 15.75))
     others = {told(FOLLOW_WARNING, kind=kind): flat(1.0, 20) for kind in (Warned.LATE, Warned.COLLISIONS)}
     yield Case(alert, "warns of something else", others, during(0, 19))
+    now_and_then = flat(0.0, 5) + [*flat(1.0, 0.5), *flat(0.0, 0.5)] * 10
+    flaps = {told(FOLLOW_WARNING, kind=Warned.BEAM): now_and_then}
+    yield Case(alert, "unknown now and then: one page", flaps, {4.75: SILENT}, steady=(5, 14.75))
+    silent = {told(FOLLOW_WARNING, kind=Warned.BEAM): flat(0.0, 5) + flat(1.0, 5) + flat(None, 5) + flat(1.0, 5)}
+    checks = {9.75: (lost,), 10.75: (lost,), 11: SILENT, 14.75: SILENT, 15: (lost,)}
+    yield Case(alert, "the follower was gone, of which another alert tells", silent, checks)
 
 
 _DISAGREE: Final = scraped(f"{WHERE}: mode file and box file tell different modes")

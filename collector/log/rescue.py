@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -20,12 +20,11 @@ from collector.documents import KINDS, SWITCHOVER, Document, document_id
 from collector.index.names import index_of
 from collector.log import ledger
 from collector.log.pending import Span
-from collector.log.schema import begin, is_damage
+from collector.log.schema import BROKEN, begin, is_damage
 from contract.durable import sync_folder
 from contract.undecodable import UNDECODABLE
 
 DROPPED_DAMAGED: Final = "damaged"
-CHUNK: Final = 500
 BEYOND: Final = 1 << 62
 
 Values = tuple[Any, ...]
@@ -92,7 +91,7 @@ def _carry_over(old: sqlite3.Connection, new: sqlite3.Connection) -> Rescued:
         lost[kind] = max(0, known - kept[kind])
         counts[kind, "made"] += max(0, kept[kind] - known)
         counts[kind, DROPPED_DAMAGED] += lost[kind]
-    new.executemany("INSERT INTO counts VALUES (?, ?, ?)", [(*key, n) for key, n in counts.items()])
+    _put(new, "counts", [(*key, n) for key, n in counts.items()])
     positions: dict[str, int] = dict(_table(old, "SELECT name, position FROM positions") or [])
     (highest,) = new.execute("SELECT coalesce(max(number), 0) FROM documents").fetchone()
     new.execute(
@@ -111,9 +110,9 @@ def _accounts(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
     sinks = _table(old, "SELECT name, captured, delivered, dead, dropped FROM sinks") or []
     pending = _table(old, "SELECT sink, low, high FROM pending")
     dead = _table(old, "SELECT sink, number, id, index_name, reason, time FROM dead") or []
-    new.executemany("INSERT INTO sinks VALUES (?, ?, ?, ?, ?)", sinks)
-    new.executemany("INSERT INTO pending VALUES (?, ?, ?)", pending or [])
-    new.executemany("INSERT INTO dead VALUES (?, ?, ?, ?, ?, ?)", dead)
+    _put(new, "sinks", sinks)
+    _put(new, "pending", pending or [])
+    _put(new, "dead", dead)
     (low, high) = new.execute("SELECT min(number), max(number) FROM documents").fetchone()
     for name, captured, delivered, refused, dropped in sinks:
         if pending is None and low is not None:
@@ -128,23 +127,20 @@ def _accounts(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
 def _documents(old: sqlite3.Connection, new: sqlite3.Connection) -> Counter[str]:
     """Copies the documents that can be read; returns how many of each kind."""
     kept: Counter[str] = Counter()
-    chunk: list[Values] = []
     for row in _readable(old):
-        if not _is_sound(row):
-            continue
-        chunk.append(row)
-        if len(chunk) == CHUNK:
-            kept.update(_copied(new, chunk))
-            chunk.clear()
-    kept.update(_copied(new, chunk))
+        if _is_sound(row):
+            kept[row[3]] += _put(new, "documents", [row])
     return kept
 
 
-def _copied(new: sqlite3.Connection, rows: list[Values]) -> Counter[str]:
-    kept: Counter[str] = Counter()
+def _put(new: sqlite3.Connection, table: str, rows: Iterable[Values]) -> int:
+    """Writes rows but for those that the table does not take, and returns how many it took."""
+    taken = 0
     for row in rows:
-        kept[row[3]] += new.execute("INSERT OR IGNORE INTO documents VALUES (?, ?, ?, ?, ?, ?, ?)", row).rowcount
-    return kept
+        with suppress(sqlite3.IntegrityError):  # damage may have made two of one, or a number of a text
+            values = ", ".join("?" * len(row))
+            taken += new.execute(f"INSERT INTO {table} VALUES ({values})", row).rowcount  # noqa: S608 - constants
+    return taken
 
 
 def _readable(old: sqlite3.Connection) -> Iterator[Values]:
@@ -156,7 +152,7 @@ def _readable(old: sqlite3.Connection) -> Iterator[Values]:
                 if row[0] <= high:  # in a damaged tree they need not come in order
                     yield row
                     high = row[0] - 1
-        except sqlite3.Error as error:
+        except BROKEN as error:
             if not is_damage(error):
                 raise
             high = _past_damage(old, high)
@@ -180,7 +176,7 @@ def _past_damage(old: sqlite3.Connection, high: int) -> int | None:
 def _can_read(old: sqlite3.Connection, number: int) -> bool:
     try:
         next(_below(old, number), None)
-    except sqlite3.Error as error:
+    except BROKEN as error:
         if not is_damage(error):
             raise
         return False
@@ -213,7 +209,7 @@ def _table(old: sqlite3.Connection, question: str) -> list[Values] | None:
     """Returns all rows; None when not all of them can be read."""
     try:
         return old.execute(question).fetchall()
-    except sqlite3.Error as error:
+    except BROKEN as error:
         if not is_damage(error):
             raise
         return None

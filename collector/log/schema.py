@@ -46,7 +46,11 @@ PRAGMA user_version = {VERSION};
 """
 TABLES: Final = frozenset({"documents", "positions", "counts", "sinks", "pending", "dead"})
 
-_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+# What a damaged file may raise: the module's own message about it may hold bytes that are no text.
+BROKEN: Final = (sqlite3.Error, UnicodeDecodeError)
+
+# SQLITE_ERROR is what damage to the schema looks like: our questions fit ours.
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 
 
 class LogTrouble(Surroundings):
@@ -63,7 +67,7 @@ class Foreign(Exception):
 
 def is_damage(error: Exception) -> bool:
     """Returns whether `error` says that the file, or some of it, is no log and won't be one again."""
-    if isinstance(error, Foreign | Torn):
+    if isinstance(error, Foreign | Torn | UnicodeDecodeError):
         return True
     # Python's own error for a text that is not UTF-8 has no code.
     code = getattr(error, "sqlite_errorcode", None)
@@ -110,7 +114,7 @@ def join(path: Path) -> sqlite3.Connection:
         except BaseException:
             connection.close()
             raise
-    except (sqlite3.Error, Foreign) as error:
+    except (*BROKEN, Foreign) as error:
         raise LogTrouble(f"{path}: cannot be used ({error})") from error
     return connection
 

@@ -24,7 +24,7 @@ from collector.index.names import index_of
 from collector.log import ledger, rescue
 from collector.log.ledger import Account
 from collector.log.pending import Span
-from collector.log.schema import Foreign, LogTrouble, begin, inode, is_damage
+from collector.log.schema import BROKEN, Foreign, LogTrouble, begin, inode, is_damage
 
 log = logging.getLogger("collector")
 
@@ -94,7 +94,7 @@ class Log:
         try:
             rescue.put_in_place(self.path)
             self._connection = self._connect()
-        except (sqlite3.Error, OSError, Foreign) as error:
+        except (*BROKEN, OSError, Foreign) as error:
             self._closed_for = f"cannot be opened ({error})"
             if is_damage(error):
                 self._make_anew(error)
@@ -111,14 +111,14 @@ class Log:
             before = self.cursor
             try:
                 self._commit(self._connection, documents, cursor, keep, now_s)
-            except sqlite3.DatabaseError as error:
+            except BROKEN as error:
                 self.close()
                 if not is_damage(error) or not self._make_anew(error):
                     raise
                 # Switches that were lost with the old one come again from the journal.
                 cursor = cursor if self.cursor == before else 0
                 self._commit(self._connection, documents, cursor, keep, now_s)
-        except sqlite3.Error as error:
+        except BROKEN as error:
             self._unwritten += _boxes(documents)
             self.close()
             raise LogTrouble(f"{self.path}: not written ({error})") from error
@@ -203,7 +203,7 @@ class Log:
                 kept, lost = rescue.rescue(self.path)
                 left = f"{kept} documents could be read, {lost} are lost"
             self._connection = self._connect()
-        except (sqlite3.Error, OSError, Foreign) as stuck:
+        except (*BROKEN, OSError, Foreign) as stuck:
             self._closed_for = f"damaged ({error}) and cannot be made anew ({stuck})"
             log.error("%s: %s", self.path, self._closed_for)
             return False

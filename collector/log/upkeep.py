@@ -16,7 +16,7 @@ from collector.log import ledger
 from collector.log.ledger import Account
 from collector.log.pending import Pending, Span, holds, with_numbers, with_span
 from collector.log.reading import opened
-from collector.log.schema import LogTrouble, join, transaction
+from collector.log.schema import BROKEN, LogTrouble, join, transaction
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -141,7 +141,7 @@ def _changing(path: Path, sink: str) -> Iterator[sqlite3.Connection]:
             with transaction(connection):
                 _must_know(connection, path, sink)
                 yield connection
-        except sqlite3.Error as error:
+        except BROKEN as error:
             raise LogTrouble(f"{path}: cannot be used ({error})") from error
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from collector.log import ledger
 from collector.log.pending import Pending, Span, with_numbers, without_span
-from collector.log.schema import LogTrouble, Torn, inode, is_damage, join, transaction
+from collector.log.schema import BROKEN, LogTrouble, Torn, inode, is_damage, join, transaction
 from collector.shipping.bulk import Outcome, Row
 
 COLUMNS = "number, id, index_name, kind, host, time, body"
@@ -104,7 +104,7 @@ class Deliveries:
             self._connection = join(self._path)
         try:
             yield self._connection
-        except sqlite3.Error as error:
+        except BROKEN as error:
             self.close()
             if is_damage(error):
                 self._doubt(self._inode)

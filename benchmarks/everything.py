@@ -34,7 +34,7 @@ RUNS: Final[dict[str, tuple[str, ...]]] = {
     "backlog": (),
     "index_size": (),
     "history_at_scale": (),
-    "panel_load": ("--minutes", "5"),
+    "panel_load": ("--minutes", "2"),
     "fleet": (),
 }
 HEAD: Final = """\

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from benchmarks.asking import Stored
 from collector.log.reading import opened
-from collector.log.store import MADE
+from collector.log.schema import MADE
 
 
 class Kept(NamedTuple):

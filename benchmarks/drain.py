@@ -17,10 +17,10 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from collector.index.clients import NDJSON, connect
+from collector.log.schema import COLUMNS
 from collector.log.store import Log
 from collector.shipping import bulk
 from collector.shipping.bulk import Row
-from collector.shipping.deliveries import COLUMNS
 from collector.shipping.metrics import SinkMetrics
 from collector.shipping.shipper import Shipper
 from contract.sink import Product, Sink

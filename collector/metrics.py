@@ -15,8 +15,7 @@ from prometheus_client.registry import Collector
 
 from collector.documents import KINDS
 from collector.log.ledger import Account
-from collector.log.rescue import DROPPED_DAMAGED
-from collector.log.store import DROPPED_AGE, DROPPED_BYTES, DROPPED_UNWRITTEN, MADE
+from collector.log.schema import DROPPED_AGE, DROPPED_BYTES, DROPPED_DAMAGED, DROPPED_UNWRITTEN, MADE
 from collector.mode_series import ModeRow, mode_series
 from collector.shipping.metrics import SinkMetrics, account_series
 from collector.sources.looks import NodeLook, Switched

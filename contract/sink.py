@@ -6,12 +6,15 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
 from contract.errors import ConfigError
 from contract.value_types import Positive
+
+ADDRESS: Final = re.compile(r"https?://[^/\s@]+")
+ADDRESS_WANTED: Final = "write it as https://host:port, without user or path"
 
 
 class Product(StrEnum):
@@ -53,8 +56,8 @@ def check_sinks(sinks: Iterable[Sink], where: str) -> None:
         if count > 1:
             raise ConfigError(f"{where}: sink.name: {count} sinks are called {name}; give each a name of its own")
     for sink in sinks:
-        if bad := [host for host in sink.hosts if not re.fullmatch(r"https?://[^/\s@]+", host)]:
-            raise ConfigError(f"{where}: sink.hosts: {bad[0]}: write it as https://host:port, without user or path")
+        if bad := [host for host in sink.hosts if not ADDRESS.fullmatch(host)]:
+            raise ConfigError(f"{where}: sink.hosts: {bad[0]}: {ADDRESS_WANTED}")
         if problem := _secrets_problem(sink):
             raise ConfigError(f"{where}: sink {sink.name}: {problem}")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ from collector.index.templates import DEFAULT_SHAPE, Shape
 from collector.options import Decorated, with_options
 from contract.config import load
 from contract.errors import ConfigError
-from contract.sink import Product, Sink
+from contract.sink import ADDRESS, ADDRESS_WANTED, Product, Sink
 
 Names = tuple[str, ...]
 
@@ -29,9 +28,9 @@ class HostUrl(click.ParamType[str]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Returns the address."""
-        if re.fullmatch(r"https?://[^/\s@]+", str(value)):
+        if ADDRESS.fullmatch(str(value)):
             return str(value)
-        return self.fail(f"{value!r}: write it as https://host:port, without user or path", param, ctx)
+        return self.fail(f"{value!r}: {ADDRESS_WANTED}", param, ctx)
 
 
 def which_servers(command: Decorated) -> Decorated:

@@ -20,11 +20,10 @@ from collector.documents import KINDS, SWITCHOVER, Document, document_id
 from collector.index.names import index_of
 from collector.log import ledger
 from collector.log.pending import Span
-from collector.log.schema import BROKEN, begin, is_damage
+from collector.log.schema import BROKEN, COLUMNS, DROPPED_DAMAGED, MADE, begin, is_damage
 from contract.durable import sync_folder
 from contract.undecodable import UNDECODABLE
 
-DROPPED_DAMAGED: Final = "damaged"
 BEYOND: Final = 1 << 62
 
 Values = tuple[Any, ...]
@@ -66,7 +65,7 @@ def put_in_place(path: Path) -> None:
         sync_folder(path.parent)
 
 
-def move_aside(path: Path) -> Path:
+def move_aside(path: Path) -> None:
     """Renames the log at `path` to `.damaged`, in the place of an earlier one: damage must not fill the disk.
 
     Raises OSError.
@@ -77,7 +76,6 @@ def move_aside(path: Path) -> Path:
         if part.exists():
             part.replace(_beside(aside, suffix))
     _beside(path, "-shm").unlink(missing_ok=True)
-    return aside
 
 
 def _carry_over(old: sqlite3.Connection, new: sqlite3.Connection) -> Rescued:
@@ -87,9 +85,9 @@ def _carry_over(old: sqlite3.Connection, new: sqlite3.Connection) -> Rescued:
     counts = Counter({(kind, what): n for kind, what, n in _table(old, "SELECT kind, what, n FROM counts") or []})
     lost: Counter[str] = Counter()
     for kind in KINDS:
-        known = sum(n if what == "made" else -n for (of, what), n in counts.items() if of == kind)
+        known = sum(n if what == MADE else -n for (of, what), n in counts.items() if of == kind)
         lost[kind] = max(0, known - kept[kind])
-        counts[kind, "made"] += max(0, kept[kind] - known)
+        counts[kind, MADE] += max(0, kept[kind] - known)
         counts[kind, DROPPED_DAMAGED] += lost[kind]
     _put(new, "counts", [(*key, n) for key, n in counts.items()])
     positions: dict[str, int] = dict(_table(old, "SELECT name, position FROM positions") or [])
@@ -185,7 +183,7 @@ def _can_read(old: sqlite3.Connection, number: int) -> bool:
 
 def _below(old: sqlite3.Connection, number: int) -> Iterator[Values]:
     return old.execute(
-        "SELECT number, id, index_name, kind, host, time, body FROM documents WHERE number <= ? ORDER BY number DESC",
+        f"SELECT {COLUMNS} FROM documents WHERE number <= ? ORDER BY number DESC",  # noqa: S608 - constants
         (number,),
     )
 

@@ -44,6 +44,15 @@ CREATE TABLE dead (
 ) STRICT;
 PRAGMA user_version = {VERSION};
 """
+COLUMNS: Final = "number, id, index_name, kind, host, time, body"  # of documents
+
+# What is counted of each kind of document.
+MADE: Final = "made"
+DROPPED_AGE: Final = "age"
+DROPPED_BYTES: Final = "bytes"
+DROPPED_UNWRITTEN: Final = "unwritten"
+DROPPED_DAMAGED: Final = "damaged"
+
 TABLES: Final = frozenset({"documents", "positions", "counts", "sinks", "pending", "dead"})
 
 # What a damaged file may raise: the module's own message about it may hold bytes that are no text.

@@ -24,7 +24,18 @@ from collector.index.names import index_of
 from collector.log import ledger, rescue
 from collector.log.ledger import Account
 from collector.log.pending import Span
-from collector.log.schema import BROKEN, Foreign, LogTrouble, begin, inode, is_damage
+from collector.log.schema import (
+    BROKEN,
+    DROPPED_AGE,
+    DROPPED_BYTES,
+    DROPPED_UNWRITTEN,
+    MADE,
+    Foreign,
+    LogTrouble,
+    begin,
+    inode,
+    is_damage,
+)
 
 log = logging.getLogger("collector")
 
@@ -33,11 +44,6 @@ LEAST_WORTH_FIRST: Final = (BOX, SWITCHOVER)
 
 AT_ONCE: Final = 64  # bounds the work of one append; also what a wildly wrong clock can take away at once
 ROUNDS: Final = 16
-
-MADE: Final = "made"
-DROPPED_AGE: Final = "age"
-DROPPED_BYTES: Final = "bytes"
-DROPPED_UNWRITTEN: Final = "unwritten"
 
 
 class Keep(msgspec.Struct, frozen=True):

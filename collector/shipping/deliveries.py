@@ -11,10 +11,8 @@ from typing import NamedTuple
 
 from collector.log import ledger
 from collector.log.pending import Pending, Span, with_numbers, without_span
-from collector.log.schema import BROKEN, LogTrouble, Torn, inode, is_damage, join, transaction
+from collector.log.schema import BROKEN, COLUMNS, LogTrouble, Torn, inode, is_damage, join, transaction
 from collector.shipping.bulk import Outcome, Row
-
-COLUMNS = "number, id, index_name, kind, host, time, body"
 
 
 class Limits(NamedTuple):

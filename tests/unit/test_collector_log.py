@@ -13,8 +13,8 @@ import pytest
 
 from collector.documents import BOX, SWITCHOVER, Captured
 from collector.history.logs import switchovers
-from collector.log.schema import LogTrouble
-from collector.log.store import DROPPED_AGE, DROPPED_BYTES, DROPPED_UNWRITTEN, MADE, Keep, Log
+from collector.log.schema import DROPPED_AGE, DROPPED_BYTES, DROPPED_UNWRITTEN, MADE, LogTrouble
+from collector.log.store import Keep, Log
 from contract.errors import Surroundings, Unreadable
 
 EVER = Keep(days=1e6)

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from collector.documents import BOX, Sighting, switchover_document
 from collector.facts import ModeNow
-from collector.log.store import DROPPED_AGE, MADE
+from collector.log.schema import DROPPED_AGE, MADE
 from collector.metrics import PHASES_TO, Metrics, Snapshot
 from collector.sources.looks import NodeLook, Switched
 from contract import metric_names as names

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from collector.documents import BOX, Document, Sighting, box_document, document_id
 from collector.facts import JournalView, ModeNow, Published
 from collector.log.reading import newest_boxes
-from collector.log.store import MADE, Keep, Log
+from collector.log.schema import MADE
+from collector.log.store import Keep, Log
 from collector.sources.looks import Switched
 from collector.sources.observed import SHARP_S, Course, Observed, course_of, follow, moment_s, observed_document
 from collector.sources.observer import Observer

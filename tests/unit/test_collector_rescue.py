@@ -14,9 +14,8 @@ import pytest
 from collector.documents import BOX, KINDS, SWITCHOVER, Captured
 from collector.log import rescue
 from collector.log import upkeep as log_upkeep
-from collector.log.rescue import DROPPED_DAMAGED
-from collector.log.schema import LogTrouble
-from collector.log.store import MADE, Keep, Log
+from collector.log.schema import DROPPED_DAMAGED, MADE, LogTrouble
+from collector.log.store import Keep, Log
 from collector.shipping.bulk import Outcome
 from collector.shipping.deliveries import Deliveries, Limits
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from contextlib import closing
 
 import click
@@ -12,7 +11,7 @@ from contract.options import WORDS
 from fleet.farm import Farm
 from fleet.hosts import folded
 from fleet.looks import show_holds
-from fleet.options import PLAIN_CODES, json_option, of_farm
+from fleet.options import PLAIN_CODES, json_option, of_farm, who_option
 from fleet.store import Store
 from fleet.tables import new_console
 from fleet.targets import Which, chosen, of_hosts
@@ -22,7 +21,7 @@ from fleet.targets import Which, chosen, of_hosts
     epilog="Example: hltmode fleet hold fu-c2f01-01-01 --reason 'new disk'. Exit codes: 0 done, 2 wrong usage."
 )
 @of_hosts
-@click.option("--who", type=WORDS, default=getpass.getuser, help="Who wants it so. [default: your user name]")
+@who_option
 @click.option("--reason", type=WORDS, required=True, help="Why nobody may switch them.")
 @of_farm
 def hold(which: Which, who: str, reason: str, farm: Farm) -> None:

@@ -40,6 +40,9 @@ dry_option = click.option("--dry-run", is_flag=True, help="Only show what it wou
 resume_option = click.option(
     "--resume", "resumed", default="", metavar="OPERATION", help="Carry on this operation instead, as `resume` does."
 )
+who_option = click.option(
+    "--who", type=WORDS, default=getpass.getuser, help="Who wants it so. [default: your user name]"
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON lines for machines.")
 
 

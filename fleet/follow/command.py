@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import logging
 import signal
 import sqlite3
@@ -32,16 +31,13 @@ from fleet.follow.policy_file import Metrics, Read, farm_of, load
 from fleet.follow.record import Entry, Now, PolicyHold, Record
 from fleet.follow.replay import markdown, read_day, replay
 from fleet.hosts import read_places
-from fleet.options import PLAIN_CODES, json_option, of_farm
+from fleet.options import PLAIN_CODES, json_option, of_farm, who_option
 from fleet.store import Store
 from fleet.tables import new_console
 
 COLOURS: Final = {Want.CLOUD: "green", Want.HLT: "blue", Want.STAY: "dim"}
 SAID_FOR_S: Final = 30.0
 
-who_option = click.option(
-    "--who", type=WORDS, default=getpass.getuser, help="Who wants it so. [default: your user name]"
-)
 policy_argument = click.argument("path", metavar="POLICY", type=click.Path(path_type=Path))
 
 
